@@ -282,7 +282,10 @@ class WorkerClient:
             )
             self._fail(job, ErrorKind.INTERNAL, sentence)
         elif job:
-            sentence = f"The worker stopped while starting ({reason}): repair its Python in the add-on's preferences."
+            sentence = (
+                f"The worker stopped while starting ({reason}): "
+                "repair its Python in the add-on's preferences."
+            )
             self._fail(job, ErrorKind.ENVIRONMENT, sentence)
 
     def _kill(self) -> None:

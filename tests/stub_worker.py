@@ -1,0 +1,83 @@
+"""A worker with the real door and no model: what it does is told by the photo's file name and the seed."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from vendor_model import protocol
+from vendor_model.errors import PhotoError
+from vendor_model.memory import peak_memory
+from vendor_model.serving import serve
+from vendor_model.worker import write_array
+
+
+def load_photo(request, progress):
+    name = Path(request.photo.path).stem
+    if name == "broken":
+        raise PhotoError("The file broken.png is not an image: choose a PNG or JPEG.")
+    if name == "memory":
+        raise RuntimeError("CUDA out of memory. Tried to allocate 8 GiB")
+    if name == "bug":
+        raise ZeroDivisionError("division by zero")
+    print("printed by a library")
+    os.system("echo printed by a child")
+    height, width = np.load(request.photo.path).shape[:2] if name == "photo" else (3, 4)
+    return protocol.PhotoLoaded(request.job, height, width, 2.5)
+
+
+def segment(request, progress):
+    mask = np.zeros((3, 4), bool)
+    for (x, y), label in zip(request.points, request.labels, strict=True):
+        mask[int(y), int(x)] = label
+    return protocol.Segmented(request.job, write_array(request.folder, "mask", mask))
+
+
+def reconstruct(request, progress):
+    """Seed 0 makes an object of each mask; others misbehave in the middle of the job."""
+    progress("geometry", 0.0)
+    if request.seed == 1:
+        for step in range(3000):
+            time.sleep(0.01)
+            progress("geometry", step / 3000)
+    if request.seed == 2:
+        time.sleep(30)
+    if request.seed == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    objects = []
+    for number, path in enumerate(request.masks):
+        progress("surface", number / len(request.masks))
+        vertices = np.argwhere(np.load(path)).astype(np.float32)
+        objects.append(
+            protocol.ObjectFiles(
+                write_array(request.folder, f"vertices_{number}", vertices),
+                write_array(request.folder, f"faces_{number}", np.zeros((1, 3), np.int32)),
+                write_array(request.folder, f"colors_{number}", vertices / 4),
+                (1.0, 0.0, 0.0, 0.0),
+                (0.0, 0.0, 2.0),
+                (1.5, 1.5, 1.5),
+                0.75,
+            )
+        )
+    intrinsics = ((5.0, 0.0, 2.0), (0.0, 5.0, 1.5), (0.0, 0.0, 1.0))
+    return protocol.Reconstructed(
+        request.job, tuple(objects), intrinsics, 3, 4, progress.seconds(), peak_memory()
+    )
+
+
+def status(request, progress):
+    return protocol.WorkerStatus(request.job, sys.argv[-1], str(os.getpid()), peak_memory())
+
+
+if __name__ == "__main__":
+    serve(
+        {
+            protocol.LoadPhoto: load_photo,
+            protocol.Segment: segment,
+            protocol.Reconstruct: reconstruct,
+            protocol.Status: status,
+        }
+    )

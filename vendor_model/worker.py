@@ -1,0 +1,147 @@
+"""The worker process: Blender's requests, done by the model.
+
+    python -m vendor_model.worker --checkpoint FOLDER
+
+It is ready before anything heavy is imported; the model loads with the first job that needs it and
+stays. The process ends the moment its standard input does, also in the middle of a job, so it never
+outlives the program that started it.
+"""
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+from vendor_model import protocol
+from vendor_model.memory import peak_memory
+from vendor_model.serving import Handler, JobProgress, serve
+
+
+class ModelJobs:
+    """The real handlers. Keeps the model, and of the last photo its pixels, its scene and its segmenter.
+
+    The heavy packages are imported in here, by the job that first needs them.
+    """
+
+    def __init__(self, checkpoint: Path):
+        self._checkpoint = checkpoint
+        self._pipeline = None
+        self._photo_key: str | None = None
+        self._photo = self._scene = self._segmenter = None
+
+    def handlers(self) -> dict[type, Handler]:
+        return {
+            protocol.LoadPhoto: self.load_photo,
+            protocol.Segment: self.segment,
+            protocol.Reconstruct: self.reconstruct,
+            protocol.Status: self.status,
+        }
+
+    def load_photo(self, request: protocol.LoadPhoto, progress: JobProgress) -> protocol.PhotoLoaded:
+        photo = self._read_photo(request.photo, progress)
+        return protocol.PhotoLoaded(request.job, *photo.size, photo.focal_px)
+
+    def segment(self, request: protocol.Segment, progress: JobProgress) -> protocol.Segmented:
+        import numpy as np
+
+        from vendor_model.segmentation import Segmenter
+
+        photo = self._read_photo(request.photo, progress)
+        progress("segment", 0.0)
+        if self._segmenter is None:
+            segmenter = Segmenter()
+            segmenter.set_photo(photo.rgb)
+            self._segmenter = segmenter
+        points = np.array(request.points, np.float32).reshape(-1, 2)
+        mask = self._segmenter.mask(points, np.array(request.labels, bool), request.box)
+        return protocol.Segmented(request.job, write_array(request.folder, "mask", mask))
+
+    def reconstruct(self, request: protocol.Reconstruct, progress: JobProgress) -> protocol.Reconstructed:
+        import numpy as np
+
+        photo = self._read_photo(request.photo, progress)
+        masks = [np.load(path, allow_pickle=False) for path in request.masks]
+        pipeline = self._load_pipeline(progress)
+        if self._scene is None:
+            self._scene = pipeline.set_photo(photo, progress)
+        made = pipeline.reconstruct(self._scene, masks, request.seed, progress, request.refine_layout)
+        height, width = photo.size
+        return protocol.Reconstructed(
+            request.job,
+            tuple(_object_files(request.folder, i, one) for i, one in enumerate(made)),
+            tuple(map(tuple, self._scene.point_map.intrinsics.tolist())),
+            height,
+            width,
+            progress.seconds(),
+            peak_memory(),
+        )
+
+    def status(self, request: protocol.Status, progress: JobProgress) -> protocol.WorkerStatus:
+        loaded = self._pipeline is not None
+        return protocol.WorkerStatus(
+            request.job,
+            self._checkpoint.name if loaded else None,
+            str(self._pipeline.device) if loaded else None,
+            peak_memory(),
+        )
+
+    def _load_pipeline(self, progress: JobProgress):
+        if self._pipeline is None:
+            progress("model", 0.0)
+            from vendor_model.pipeline import Pipeline
+
+            self._pipeline = Pipeline.load(self._checkpoint)
+        return self._pipeline
+
+    def _read_photo(self, file: protocol.PhotoFile, progress: JobProgress):
+        if file.key != self._photo_key:
+            progress("photo", 0.0)
+            photo = _load_photo_file(Path(file.path))
+            self._photo, self._photo_key = photo, file.key
+            self._scene = self._segmenter = None
+        return self._photo
+
+
+def _load_photo_file(path: Path):
+    if path.suffix == ".npy":
+        import numpy as np
+
+        from vendor_model.types import Photo
+
+        return Photo(np.load(path, allow_pickle=False))
+    from vendor_model.photo import load_photo
+
+    return load_photo(path)
+
+
+def _object_files(folder: str, number: int, made) -> protocol.ObjectFiles:
+    """made: `types.Reconstruction`."""
+    surface, pose = made.surface, made.pose
+    return protocol.ObjectFiles(
+        write_array(folder, f"vertices_{number}", surface.vertices),
+        write_array(folder, f"faces_{number}", surface.faces),
+        write_array(folder, f"colors_{number}", surface.colors),
+        tuple(pose.rotation.tolist()),
+        tuple(pose.translation.tolist()),
+        tuple(pose.scale.tolist()),
+        float(made.mask_iou),
+    )
+
+
+def write_array(folder: str, name: str, array) -> str:
+    import numpy as np
+
+    path = Path(folder) / f"{name}.npy"
+    np.save(path, array, allow_pickle=False)
+    return str(path)
+
+
+def main() -> NoReturn:
+    parser = argparse.ArgumentParser(
+        prog="python -m vendor_model.worker", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="FOLDER", help="the model's folder")
+    serve(ModelJobs(parser.parse_args().checkpoint).handlers())
+
+
+if __name__ == "__main__":
+    main()

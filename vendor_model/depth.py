@@ -1,0 +1,105 @@
+"""From a photo to its point map: by the depth model or from outside (spec pipeline.md §3, moge.md §6)."""
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vendor_model.errors import PhotoError
+from vendor_model.focal import fit_focal, intrinsics_px
+from vendor_model.models.moge import MoGe
+from vendor_model.types import Photo, PointMap
+
+OPENCV_TO_CAMERA = np.array([-1, -1, 1], dtype=np.float32)
+"""x right, y down, z forward to x left, y up, z forward, and back."""
+
+
+def estimate_point_map(model: MoGe, photo: Photo) -> PointMap:
+    """Run the depth model once on the whole photo; all its objects share the result.
+
+    A focal length that the photo knows is kept, else it is estimated. Raises PhotoError when the model
+    finds no surface or no camera.
+    """
+    height, width = photo.size
+    image = torch.from_numpy(np.ascontiguousarray(photo.rgb)).permute(2, 0, 1).float() / 255
+    focal = None if photo.focal_px is None else photo.focal_px / (math.hypot(width, height) / 2)
+    points, focal = model.infer(image, focal)
+    # The shift can push points behind the camera; no photo shows those.
+    points = points.where(points[..., 2:] > 0, torch.nan).cpu().numpy()
+    return _point_map(to_camera_axes(points), focal)
+
+
+def external_point_map(points: np.ndarray, size: tuple[int, int], focal_px: float | None = None) -> PointMap:
+    """A point map from elsewhere, brought to the photo's size by nearest sampling.
+
+    points: (h, w, 3) camera axes (x left, y up, z forward), not finite where unknown. size: (H, W).
+    focal_px: of the photo, estimated from the points if None. Raises PhotoError as estimate_point_map.
+    """
+    resized = F.interpolate(
+        torch.tensor(points, dtype=torch.float32).permute(2, 0, 1)[None], size, mode="nearest"
+    )
+    points = _with_gaps(resized[0].permute(1, 2, 0).numpy())
+    if focal_px is None:
+        opencv = torch.from_numpy(points * OPENCV_TO_CAMERA)
+        # The points stay where they were given, so the camera must fit them without a shift.
+        focal = fit_focal(opencv, opencv.isfinite().all(dim=-1))
+    else:
+        focal = focal_px / (math.hypot(*size) / 2)
+    return _point_map(points, focal)
+
+
+def to_camera_axes(points: np.ndarray) -> np.ndarray:
+    """(H, W, 3) OpenCV axes, not finite where invalid -> camera axes, NaN in all three there."""
+    return _with_gaps(points * OPENCV_TO_CAMERA)
+
+
+def clip_far(points: np.ndarray, mask: np.ndarray, factor: float) -> np.ndarray:
+    """NaN where |depth| exceeds factor times the object's median depth.
+
+    points: (H, W, 3); mask: (H, W) bool, the object.
+    """
+    depth = torch.from_numpy(points[..., 2])
+    median = depth[torch.from_numpy(mask)].nanmedian()  # the lower one of two, unlike numpy's
+    return np.where((depth.abs() > factor * median).numpy()[..., None], np.float32(np.nan), points)
+
+
+def preview(points: np.ndarray, rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Points and colours in 0..1, (h, w, 3) each, of a point cloud for the screen; less for large photos."""
+    colors = torch.from_numpy(np.ascontiguousarray(rgb)).float() / 255
+    small = [preview_image(image.permute(2, 0, 1)) for image in (torch.from_numpy(points), colors)]
+    return tuple(image.permute(1, 2, 0).numpy() for image in small)
+
+
+def preview_image(image: Tensor) -> Tensor:
+    """(C, H, W) -> (C, h, w): a half above 1200 pixels of the longer side, a quarter above 1900.
+
+    A NaN spreads to the pixels that would mix it in (spec pipeline.md §2).
+    """
+    longer = max(image.shape[-2:])
+    factor = 0.25 if longer > 1900 else 0.5 if longer > 1200 else 1.0
+    if factor == 1.0:
+        return image
+    return F.interpolate(
+        image[None],
+        scale_factor=factor,
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
+        recompute_scale_factor=False,
+    )[0]
+
+
+def _with_gaps(points: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(points).all(axis=-1, keepdims=True), points, np.float32(np.nan))
+
+
+def _point_map(points: np.ndarray, focal: float) -> PointMap:
+    if not np.isfinite(points[..., 2]).any():
+        raise PhotoError("No surface was found in the photo; use one that shows solid things in good light.")
+    if not (math.isfinite(focal) and focal > 0):
+        raise PhotoError(
+            f"No camera fits the photo (focal length {focal:.3g}); use an ordinary, undistorted photo."
+        )
+    return PointMap(points, intrinsics_px(focal, points.shape[1], points.shape[0]))

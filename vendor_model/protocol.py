@@ -238,9 +238,8 @@ def encode(message: object) -> bytes:
 def decode(line: bytes) -> object:
     """The request or event of a line. Raises ProtocolError when the line is none."""
     try:
-        fields = json.loads(line)
-        cls = _MESSAGES[fields.pop("message")]
-        values = {name: _tuples(value) for name, value in fields.items()}
+        values = _tuples(json.loads(line))
+        cls = _MESSAGES[values.pop("message")]
         if "photo" in values:
             values["photo"] = PhotoFile(**values["photo"])
         if "objects" in values:
@@ -253,4 +252,9 @@ def decode(line: bytes) -> object:
 
 
 def _tuples(value: object) -> object:
-    return tuple(_tuples(entry) for entry in value) if isinstance(value, list) else value
+    """JSON's lists as the tuples that the messages hold, all the way down."""
+    if isinstance(value, list):
+        return tuple(_tuples(entry) for entry in value)
+    if isinstance(value, dict):
+        return {name: _tuples(entry) for name, entry in value.items()}
+    return value

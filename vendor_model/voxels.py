@@ -20,6 +20,7 @@ def sparse_structure(
 ) -> tuple[Tensor, int]:
     """Logits (B, 1, R, R, R) to the coordinates of the shell and the factor by which they shrank.
 
+    downsample_ss_dist: the distance of `prune`, 0 to keep the voxels inside.
     Raises EmptyReconstructionError where no logit is positive.
     """
     coords = occupied(logits)
@@ -28,7 +29,9 @@ def sparse_structure(
             "The model found 0 solid voxels for this object where it needs at least one: "
             "choose more of the object, or try another seed."
         )
-    return downsample(prune(coords, downsample_ss_dist), max_coords, generator)
+    if downsample_ss_dist:
+        coords = prune(coords, downsample_ss_dist)
+    return downsample(coords, max_coords, generator)
 
 
 def occupied(logits: Tensor) -> Tensor:

@@ -142,7 +142,7 @@ def _candidate_pairs(
     low = low.long()
     count = extent.prod(1)
     total = torch.cumsum(count, 0)
-    limits = torch.arange(PAIRS_PER_CHUNK, int(count.sum()), PAIRS_PER_CHUNK, device=count.device)
+    limits = total.new_tensor(range(PAIRS_PER_CHUNK, int(count.sum()), PAIRS_PER_CHUNK))
     bounds = [0, *torch.unique(torch.searchsorted(total, limits, right=True)).tolist(), len(count)]
     for first, last in pairwise(bounds):
         members = count[first:last]

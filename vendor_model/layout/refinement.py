@@ -1,0 +1,128 @@
+"""Corrects a predicted pose so that the object covers its mask: layout post-optimisation (spec layout.md §5).
+
+Steps: refuse when the mask does not show the whole outline; move the mesh onto the point map; ICP;
+compare renderings with the mask. A result that is no better than the prediction is thrown away.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vendor_model.layout.alignment import (
+    align_to_points,
+    iterative_closest_points,
+    reliable_pixels,
+    target_points,
+)
+from vendor_model.layout.frames import camera_from_object, pixel_intrinsics
+from vendor_model.layout.occlusion import drop_specks, find_hiding
+from vendor_model.layout.render_compare import Outline, fit_outline, resize_mask
+from vendor_model.layout.silhouette import hard_silhouette, intersection_over_union
+from vendor_model.layout.square import PhotoSquare
+from vendor_model.layout.transforms import (
+    compose,
+    decompose,
+    matrix_to_quaternion,
+    quaternion_to_matrix,
+    transform_points,
+)
+from vendor_model.surface.cleaning import clean_mesh, decimate
+from vendor_model.types import PointMap, Pose, Surface
+
+
+@dataclass(frozen=True)
+class RefinementSettings:
+    """working_size: side in pixels of the square in which mask and points are compared; render_size: side
+    of the square silhouettes; max_faces: triangles that are rendered; icp_distance: in the point map's
+    unit; min_iou: overlap below which a result is refused; max_resize: largest change of size."""
+
+    working_size: int = 518
+    render_size: int = 256
+    max_faces: int = 5000
+    icp_distance: float = 0.05
+    min_iou: float = 0.5
+    max_resize: float = 2.0
+
+
+class Refinement(NamedTuple):
+    """pose: the better one of prediction and correction; iou: its silhouette's overlap with the mask."""
+
+    pose: Pose
+    iou: float
+    accepted: bool
+
+
+def refine_pose(
+    surface: Surface, pose: Pose, mask: np.ndarray, point_map: PointMap, settings: RefinementSettings
+) -> Refinement:
+    """The pose of an object, corrected where that makes its silhouette agree better with its mask.
+
+    mask: (H, W) bool, of the point map's size. The pose comes back unchanged, with accepted False, when
+    the object is cut by the photo's border, hidden by another or in pieces, when the point map shows
+    nothing of it, or when the result is no better, far larger or smaller, or behind the camera.
+    """
+    square = PhotoSquare(*mask.shape, settings.working_size)
+    mask, points = square.sample(mask), square.sample(point_map.points)
+    vertices, faces = clean_mesh(camera_from_object(surface.vertices, pose), surface.faces)
+    vertices, faces = decimate(vertices, faces, settings.max_faces)
+    vertices, faces = torch.from_numpy(vertices), torch.from_numpy(faces).long()
+    small = resize_mask(torch.from_numpy(mask).float(), settings.render_size)
+    intrinsics = pixel_intrinsics(square.intrinsics(point_map.intrinsics), tuple(small.shape))
+    outline = Outline(small, torch.from_numpy(intrinsics).float())
+
+    predicted_iou = outline.iou(vertices, faces)
+    refused = Refinement(pose, predicted_iou, False)
+    target = target_points(points, reliable_pixels(points, mask))
+    if any(find_hiding(drop_specks(mask), points[..., 2])) or not len(target):
+        return refused
+
+    alignment = torch.from_numpy(align_to_points(vertices.numpy(), target))
+    aligned = _moved(vertices, alignment)
+    least_iou = max(predicted_iou, outline.iou(aligned, faces))
+    registration = iterative_closest_points(aligned.numpy(), target, settings.icp_distance)
+    registered = _moved(aligned, torch.from_numpy(registration.transform))
+    if outline.iou(registered, faces) > least_iou:
+        alignment, aligned = alignment @ torch.from_numpy(registration.transform), registered
+
+    centre = _moved(torch.from_numpy(pose.translation)[None].float(), alignment)[0]
+    correction = fit_outline(aligned, faces, outline, centre).matrix().detach()
+    refined = _moved_pose(pose, alignment @ correction.double())
+    final = _moved(aligned, correction)
+    iou = outline.iou(final, faces)
+    resize = (refined.scale / pose.scale).max()
+    better = iou >= settings.min_iou and iou > least_iou
+    sane = 1 / settings.max_resize <= resize <= settings.max_resize and final[:, 2].min() > 0
+    return Refinement(refined, iou, True) if better and sane else refused
+
+
+def mask_iou(
+    surface: Surface, pose: Pose, mask: np.ndarray, point_map: PointMap, working_size: int = 518
+) -> float:
+    """Overlap of a mask (H, W) bool with the pixels that the posed surface covers, seen through the
+    point map's camera, on a square of working_size pixels around the photo."""
+    square = PhotoSquare(*mask.shape, working_size)
+    size = (working_size, working_size)
+    covered = hard_silhouette(
+        torch.from_numpy(camera_from_object(surface.vertices, pose)),
+        torch.from_numpy(surface.faces).long(),
+        torch.from_numpy(pixel_intrinsics(square.intrinsics(point_map.intrinsics), size)).float(),
+        size,
+    )
+    return intersection_over_union(covered, torch.from_numpy(square.sample(mask)))
+
+
+def _moved(points: Tensor, motion: Tensor) -> Tensor:
+    return transform_points(points, motion.to(points.dtype))
+
+
+def _moved_pose(pose: Pose, motion: Tensor) -> Pose:
+    """The pose that is followed by a row transform (4, 4) of camera space; its scale is averaged."""
+    rotation, translation, scale = (
+        torch.as_tensor(part, dtype=torch.float64) for part in vars(pose).values()
+    )
+    placed = compose(quaternion_to_matrix(rotation), translation, scale) @ motion
+    matrix, translation, scale = decompose(placed)
+    return Pose(matrix_to_quaternion(matrix).numpy(), translation.numpy(), np.full(3, scale.mean().item()))

@@ -96,7 +96,7 @@ def test() -> bool:
                 "-m",
                 "pytest",
                 "-o",
-                "pythonpath=tests/blender",
+                "pythonpath=. tests/blender",
                 "tests/blender",
             ]
             results.append(_passes(f"tests in Blender {version}", tests, environment))
@@ -110,7 +110,7 @@ def demo() -> bool:
         return False
     DEMO.mkdir(exist_ok=True)
     with private_blender(path) as environment:
-        script = [blender_python(NEWEST_BLENDER), ROOT / "tools" / "demo.py", DEMO]
+        script = [blender_python(NEWEST_BLENDER), "-m", "tools.demo", DEMO]
         return _passes("demo", script, environment)
 
 

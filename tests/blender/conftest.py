@@ -1,0 +1,56 @@
+"""The built zip, installed in the Blender that runs the tests; a fresh scene for every test.
+
+Tests use `box_worker`, whose every answer is known, except where they take the fixture `embedded_model`.
+"""
+
+import functools
+import importlib
+from pathlib import Path
+
+import bpy
+import numpy as np
+import pytest
+from box_worker import __file__ as box_worker_file
+
+from tools import extension, pictures
+
+PHOTO_SIZE = (96, 128)
+
+
+@pytest.fixture(scope="session")
+def installed():
+    yield extension.install()
+    extension.disable()
+
+
+@pytest.fixture
+def sam3d(installed, monkeypatch):
+    """`sam3d("actions")`: a module of the installed extension's Blender side, on an empty scene."""
+
+    def module(name: str):
+        return importlib.import_module(f"{installed.__name__}.{name}")
+
+    bpy.ops.wm.read_homefile(use_empty=True)
+    session = module("session")
+    client = functools.partial(session.WorkerClient, worker=[box_worker_file])
+    monkeypatch.setattr(session, "WorkerClient", client)
+    yield module
+    session.stop()
+
+
+@pytest.fixture
+def photo_file(tmp_path) -> Path:
+    """A grey photo of PHOTO_SIZE."""
+    path = tmp_path / "a photo.png"
+    pictures.write(path, np.full((*PHOTO_SIZE, 3), 0.5, np.float32))
+    return path
+
+
+@pytest.fixture
+def mask_file(tmp_path) -> Path:
+    """A mask of PHOTO_SIZE: rows 30 to 69, columns 80 to 109."""
+    path = tmp_path / "lamp.png"
+    mask = np.zeros((*PHOTO_SIZE, 3), np.float32)
+    mask[30:70, 80:110] = 1
+    pictures.write(path, mask)
+    return path

@@ -1,0 +1,98 @@
+"""The point map as the pipeline gets it: camera, frame and gaps."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from vendor_model.depth import estimate_point_map, external_point_map
+from vendor_model.errors import PhotoError
+from vendor_model.focal import recover_focal_shift
+from vendor_model.models.moge import MoGe
+from vendor_model.types import Photo
+
+HEIGHT, WIDTH, FOCAL_PX = 40, 60, 55.0
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return MoGe(
+        encoder={"img_size": 28, "patch_size": 14, "embed_dim": 16, "depth": 4, "num_heads": 2},
+        dim_proj=16,
+        dim_upsample=[8, 8, 8],
+        trained_area_range=[2000, 4000],
+        last_conv_channels=8,
+    )
+
+
+@pytest.fixture
+def photo():
+    return Photo(np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8))
+
+
+def true_points():
+    """A wavy wall as a pinhole camera sees it, OpenCV axes."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    z = 3 + 0.5 * np.sin(x / 9) + 0.3 * np.cos(y / 7)
+    points = np.stack([(x - WIDTH / 2) / FOCAL_PX * z, (y - HEIGHT / 2) / FOCAL_PX * z, z], axis=-1)
+    return points.astype(np.float32)
+
+
+def show_everywhere(model, valid=True):
+    """Make the model call every pixel valid, or none."""
+    model.head.output_block[1][2].bias.data.fill_(100.0 if valid else -100.0)
+
+
+def test_forward_takes_batches_and_gives_gradients(model):
+    images = torch.rand(2, 3, HEIGHT, WIDTH)
+    points, validity = model(images)
+    assert points.shape == (2, HEIGHT, WIDTH, 3) and validity.shape == (2, HEIGHT, WIDTH)
+    single, _ = model(images[1:])
+    torch.testing.assert_close(points[1:], single, atol=1e-5, rtol=1e-4)
+    (points.square().mean() + validity.square().mean()).backward()
+    missing = {name for name, parameter in model.named_parameters() if parameter.grad is None}
+    assert missing == {"backbone.mask_token"}
+
+
+@pytest.mark.parametrize("size", [(16, 400), (400, 16), (16, 16)])
+def test_extreme_photos_still_have_a_patch(model, size):
+    points, _ = model(torch.rand(1, 3, *size))
+    assert points.shape == (1, *size, 3)
+
+
+def test_known_focal_length_is_kept(model, photo):
+    show_everywhere(model)
+    point_map = estimate_point_map(model, Photo(photo.rgb, focal_px=FOCAL_PX))
+    expected = [[FOCAL_PX, 0, WIDTH / 2], [0, FOCAL_PX, HEIGHT / 2], [0, 0, 1]]
+    np.testing.assert_allclose(point_map.intrinsics, expected, rtol=1e-6)
+
+
+def test_photo_without_surface_is_refused(model, photo):
+    show_everywhere(model, valid=False)
+    with pytest.raises(PhotoError, match="No surface"):
+        estimate_point_map(model, photo)
+
+
+def test_focal_and_shift_of_an_exact_camera():
+    points = true_points()
+    points[..., 2] -= 0.7
+    focal, shift = recover_focal_shift(torch.from_numpy(points))
+    assert focal * math.hypot(HEIGHT, WIDTH) / 2 == pytest.approx(FOCAL_PX, rel=0.02)
+    assert shift == pytest.approx(0.7, abs=0.05)
+
+
+def test_external_map_gets_the_camera_that_its_points_fit():
+    points = true_points() * [-1, -1, 1]
+    points[:5, :5] = np.inf
+    point_map = external_point_map(points, (HEIGHT * 2, WIDTH * 2))
+    assert point_map.points.shape == (HEIGHT * 2, WIDTH * 2, 3)
+    assert np.isnan(point_map.points[:10, :10]).all() and np.isfinite(point_map.points[10:]).all()
+    assert point_map.intrinsics[0, 0] == pytest.approx(FOCAL_PX * 2, rel=0.02)
+
+
+def test_external_map_that_fits_no_camera_is_refused():
+    mirrored = true_points()
+    with pytest.raises(PhotoError, match="No camera"):
+        external_point_map(mirrored, (HEIGHT, WIDTH))

@@ -33,10 +33,11 @@ def test_guidance_pushes_away_from_the_unconditional_velocity():
     assert result.tolist() == [8 * 3 - 7 * 2] * 2
 
 
-@pytest.mark.parametrize(("solver", "error"), [("euler", 2e-1), ("midpoint", 8e-3), ("rk4", 1e-5)])
-def test_solvers_follow_exponential_growth(solver, error):
+@pytest.mark.parametrize(("solver", "error"), [("euler", 4e-1), ("midpoint", 3e-2), ("rk4", 1e-4)])
+def test_solvers_follow_growth_whose_rate_changes_with_time(solver, error):
     settings = SamplerSettings(inference_steps=8, rescale_t=1, strength=0, solver=solver)
-    result = sample(lambda x, t: {"x": x["x"]}, None, {"x": torch.ones(1, dtype=torch.float64)}, settings)
+    start = {"x": torch.ones(1, dtype=torch.float64)}
+    result = sample(lambda x, t: {"x": x["x"] * 2 * t / 1000}, None, start, settings)
     assert error / 20 < abs(result["x"].item() - math.e) < error
 
 

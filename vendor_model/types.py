@@ -73,7 +73,7 @@ class Gaussians:
     """Activated Gaussian splats, N of them, in the frame that the owner says.
 
     positions: (N, 3); scales: (N, 3) standard deviations, kernel floor included; rotations: (N, 4)
-    unit quaternions (w, x, y, z), rotating splat axes into the frame as column vectors;
+    quaternions (w, x, y, z) of any length, rotating splat axes into the frame as column vectors;
     opacities: (N,) in 0..1; colors_dc: (N, 3) spherical-harmonic band 0. All float32.
     kernel: standard deviation of the 3D filter, the smallest scale a splat can have.
     """

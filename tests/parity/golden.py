@@ -16,13 +16,19 @@ class Golden:
     config: dict
     tensors: dict
     compared: set = field(default_factory=set)
+    path: Path | None = None
 
     @classmethod
     def load(cls, path: Path) -> "Golden":
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        return cls(path.stem, metadata, json.loads(metadata.get("config", "{}")), tensors)
+            tensors = {key: file.get_tensor(key) for key in file.keys()}
+        return cls(path.stem, metadata, json.loads(metadata.get("config", "{}")), tensors, path=path)
+
+    def sibling(self, own: str, other: str) -> "Golden":
+        """The file beside this one with `other` for `own` in its stem, its suffix the same or none."""
+        same_suffix = self.path.with_stem(self.stem.replace(own, other, 1))
+        return Golden.load(same_suffix if same_suffix.exists() else self.path.with_stem(other))
 
     def inputs(self, prefix: str = "") -> dict[str, torch.Tensor]:
         """Tensors `in.<prefix><name>` by name."""
@@ -43,7 +49,9 @@ class Golden:
         """Compare with `out.<name>`: integers and bools exactly; floats with the same NaN and infinity
         pattern and max|a-b| <= tolerance * max(floor, max|expected|)."""
         expected = self.tensors[f"out.{name}"]
-        actual = torch.as_tensor(np.asarray(actual) if not isinstance(actual, torch.Tensor) else actual).detach()
+        actual = torch.as_tensor(
+            np.asarray(actual) if not isinstance(actual, torch.Tensor) else actual
+        ).detach()
         self.compared.add(name)
         assert tuple(actual.shape) == tuple(expected.shape), f"{name}: {actual.shape} is not {expected.shape}"
         if not expected.dtype.is_floating_point:
@@ -53,7 +61,9 @@ class Golden:
         finite = expected.isfinite()
         assert torch.equal(actual.isnan(), expected.isnan()), f"{name}: NaN pattern differs"
         assert torch.equal(actual.isinf(), expected.isinf()), f"{name}: infinity pattern differs"
-        assert torch.equal(actual[expected.isinf()], expected[expected.isinf()]), f"{name}: signs of infinity differ"
+        assert torch.equal(actual[expected.isinf()], expected[expected.isinf()]), (
+            f"{name}: signs of infinity differ"
+        )
         if finite.any():
             error = (actual - expected)[finite].abs().max().item()
             limit = tolerance * max(floor, expected[finite].abs().max().item())

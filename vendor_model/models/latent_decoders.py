@@ -1,0 +1,181 @@
+"""Decoders of the structured latent: Gaussian splats, and cube features for a mesh (spec texture.md §4–6).
+
+Both return the numbers of their last layer; `surface.gaussians` and `surface.extraction` say what they mean.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vendor_model.models.geometry_flow import BLOCK_NORM_EPS, OUTPUT_NORM_EPS
+from vendor_model.models.layers import FeedForward, position_embedding_3d
+from vendor_model.sparse.attention import Groups, SparseSelfAttention, window_groups
+from vendor_model.sparse.convolution import PointwiseConvolution, SubmanifoldConvolution
+from vendor_model.sparse.grid import SparseGrid
+from vendor_model.surface.extraction import FEATURE_CHANNELS
+from vendor_model.surface.gaussians import GaussianParameters, GaussianSettings, initial_offsets, split_head
+
+NORM_GROUPS = 32
+
+
+class WindowBlock(nn.Module):
+    """Self-attention inside windows, and feed-forward; norms without parameters (spec §4)."""
+
+    def __init__(self, channels: int, num_heads: int, mlp_ratio: float):
+        super().__init__()
+        self.attn = SparseSelfAttention(channels, num_heads, qk_rms_norm=False)
+        self.mlp = FeedForward(channels, mlp_ratio)
+
+    def forward(self, x: Tensor, windows: Groups) -> Tensor:
+        x = x + self.attn(F.layer_norm(x, x.shape[-1:], eps=BLOCK_NORM_EPS), windows)
+        return x + self.mlp(F.layer_norm(x, x.shape[-1:], eps=BLOCK_NORM_EPS))
+
+
+class DecoderTrunk(nn.Module):
+    """What both decoders share (spec §4). resolution: cells along an edge of the latent's grid."""
+
+    def __init__(
+        self,
+        resolution: int,
+        model_channels: int,
+        latent_channels: int,
+        num_blocks: int,
+        num_heads: int,
+        mlp_ratio: float,
+        window_size: int,
+    ):
+        super().__init__()
+        self.resolution = resolution
+        self.model_channels = model_channels
+        self.window_size = window_size
+        self.input_layer = nn.Linear(latent_channels, model_channels)
+        self.blocks = nn.ModuleList(
+            WindowBlock(model_channels, num_heads, mlp_ratio) for _ in range(num_blocks)
+        )
+
+    def trunk(self, latent: Tensor, grid: SparseGrid) -> Tensor:
+        """De-normalised latent (N, latent_channels) of the grid's cells -> (N, model_channels)."""
+        x = self.input_layer(latent)
+        x = x + position_embedding_3d(grid.coords[:, 1:], self.model_channels).to(x.dtype)
+        layouts = [window_groups(grid, self.window_size, shift) for shift in (0, self.window_size // 2)]
+        for index, block in enumerate(self.blocks):
+            x = block(x, layouts[index % 2])
+        return x
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        nn.init.zeros_(self.out_layer.weight)
+
+
+class GaussianDecoder(DecoderTrunk):
+    """Gaussian splats of each cell. representation_config: as released, see `GaussianSettings`."""
+
+    def __init__(
+        self,
+        resolution: int,
+        model_channels: int,
+        latent_channels: int,
+        num_blocks: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        window_size: int = 8,
+        representation_config: Mapping | None = None,
+    ):
+        super().__init__(
+            resolution, model_channels, latent_channels, num_blocks, num_heads, mlp_ratio, window_size
+        )
+        self.settings = GaussianSettings.from_config(representation_config or {})
+        self.out_layer = nn.Linear(model_channels, self.settings.head_channels)
+        self.register_buffer("offset_perturbation", initial_offsets(self.settings))
+        self._initialise()
+
+    def forward(self, latent: Tensor, grid: SparseGrid) -> Tensor:
+        """De-normalised latent (N, latent_channels) -> head (N, 14 · splats a cell)."""
+        x = self.trunk(latent, grid)
+        return self.out_layer(F.layer_norm(x, x.shape[-1:], eps=OUTPUT_NORM_EPS))
+
+    def parameters_of(self, head: Tensor, coords: Tensor) -> GaussianParameters:
+        """The splats' stored parameters in a head (N, 14 · splats a cell) of cells coords (N, 4)."""
+        return split_head(head, coords, self.offset_perturbation, self.resolution, self.settings)
+
+
+class SparseGroupNorm(nn.GroupNorm):
+    """Group norm whose statistics span all cells of a batch item (spec §2.4)."""
+
+    def forward(self, x: Tensor, grid: SparseGrid) -> Tensor:
+        normalised = []
+        for item in x.split(grid.lengths):
+            grouped = item.float().unflatten(1, (self.num_groups, -1))
+            variance, mean = torch.var_mean(grouped, dim=(0, 2), correction=0, keepdim=True)
+            normalised.append(((grouped - mean) * (variance + self.eps).rsqrt()).flatten(1))
+        return (torch.cat(normalised) * self.weight + self.bias).to(x.dtype)
+
+
+class SubdivideBlock(nn.Module):
+    """Each cell to eight of half the size, with two convolutions and a skip connection (spec §6)."""
+
+    def __init__(self, channels: int, out_channels: int):
+        super().__init__()
+        self.act_layers = nn.ModuleList([SparseGroupNorm(NORM_GROUPS, channels)])
+        self.out_layers = nn.ModuleList(
+            [
+                SubmanifoldConvolution(channels, out_channels),
+                SparseGroupNorm(NORM_GROUPS, out_channels),
+                nn.SiLU(),
+                SubmanifoldConvolution(out_channels, out_channels),
+            ]
+        )
+        changes = channels != out_channels
+        self.skip_connection = PointwiseConvolution(channels, out_channels) if changes else nn.Identity()
+
+    def forward(self, x: Tensor, grid: SparseGrid) -> Tensor:
+        """(N, channels) on the grid -> (8N, out_channels) on `grid.subdivided`."""
+        first, norm, activation, second = self.out_layers
+        h = first.after_subdivision(F.silu(self.act_layers[0](x, grid)), grid)
+        h = second(activation(norm(h, grid.subdivided)), grid.subdivided.neighbours)
+        return h + self.skip_connection(x).repeat_interleave(8, dim=0)
+
+
+class MeshDecoder(DecoderTrunk):
+    """Cube features from which a mesh is extracted.
+
+    upsample_channels: width after each subdivision of the grid; as released a quarter and an eighth of
+    model_channels. All widths from model_channels on are multiples of 32.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        model_channels: int,
+        latent_channels: int,
+        num_blocks: int,
+        num_heads: int,
+        mlp_ratio: float = 4.0,
+        window_size: int = 8,
+        upsample_channels: Sequence[int] | None = None,
+    ):
+        super().__init__(
+            resolution, model_channels, latent_channels, num_blocks, num_heads, mlp_ratio, window_size
+        )
+        widths = [model_channels, *(upsample_channels or (model_channels // 4, model_channels // 8))]
+        self.upsample = nn.ModuleList(SubdivideBlock(width, narrower) for width, narrower in pairwise(widths))
+        self.out_layer = nn.Linear(widths[-1], FEATURE_CHANNELS)
+        self._initialise()
+
+    @property
+    def output_resolution(self) -> int:
+        """Cubes along an edge of the grid that the features are for."""
+        return self.resolution * 2 ** len(self.upsample)
+
+    def forward(self, latent: Tensor, grid: SparseGrid) -> tuple[Tensor, SparseGrid]:
+        """De-normalised latent (N, latent_channels) -> features (M, 101) and the grid of their M cubes."""
+        x = self.trunk(latent, grid)
+        for block in self.upsample:
+            x, grid = block(x, grid), grid.subdivided
+        return self.out_layer(x), grid

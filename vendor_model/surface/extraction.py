@@ -1,0 +1,126 @@
+"""Cube features of the mesh decoder to a coloured triangle mesh (spec texture.md §6).
+
+Cubes that the decoder did not list have nothing but outside at corners of their own; those beside a listed
+inside corner can still carry surface, and are found from it.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vendor_model.surface.flexicubes import (
+    CORNERS,
+    WEIGHT_CHANNELS,
+    Mesh,
+    corner_ids,
+    cube_cases,
+    cube_ids,
+    flexicubes,
+    is_surface,
+)
+from vendor_model.types import Surface
+
+COLOR_CHANNELS = 6
+"""Colour and normal map, three logits each."""
+
+FEATURE_SPLIT = (8, 8 * 3, WEIGHT_CHANNELS, 8 * COLOR_CHANNELS)
+"""Columns: signed distance, deformation of the eight corners, FlexiCubes weights, colours of the corners."""
+
+FEATURE_CHANNELS = sum(FEATURE_SPLIT)
+
+
+class CornerGrid(NamedTuple):
+    """Grid vertices that listed cubes touch, ascending. ids: (V,) int64; attributes: (V, 10) mean over the
+    touching cubes: signed distance, deformation (3), colour logits (6); cubes: (V, 8) int32 row of the cube
+    that has the vertex as its corner j, or the number of cubes where none is listed."""
+
+    ids: Tensor
+    attributes: Tensor
+    cubes: Tensor
+
+
+def average_corners(features: Tensor, cubes: Tensor, resolution: int) -> CornerGrid:
+    """Features (C, 101) of listed cubes (C, 3), in any order, to their grid vertices."""
+    sdf, deformation, _, color = features.float().split(FEATURE_SPLIT, dim=1)
+    per_corner = torch.cat(
+        [
+            sdf.unsqueeze(-1) - 1 / resolution,
+            deformation.unflatten(1, (8, 3)),
+            color.unflatten(1, (8, COLOR_CHANNELS)),
+        ],
+        dim=-1,
+    )
+    ids, rows = corner_ids(cubes, resolution).unique(return_inverse=True)
+    touching = torch.full((len(ids), 8), len(cubes), dtype=torch.int32, device=ids.device)
+    every = torch.arange(len(cubes), dtype=torch.int32, device=ids.device)
+    for corner in range(8):
+        touching[rows[:, corner], corner] = every
+    # Looking up the eight cubes of a vertex, rather than adding into it, has one order of summation.
+    total = 0.0
+    for corner in range(8):
+        padded = torch.cat([per_corner[:, corner], per_corner.new_zeros(1, per_corner.shape[-1])])
+        total = total + padded.index_select(0, touching[:, corner])
+    return CornerGrid(ids, total / (touching < len(cubes)).sum(1, keepdim=True), touching)
+
+
+def vertex_coords(ids: Tensor, resolution: int) -> Tensor:
+    """(V,) ids -> (V, 3) int64 in 0..resolution."""
+    side = resolution + 1
+    return torch.stack([ids // side**2, ids // side % side, ids % side], dim=-1)
+
+
+def vertex_positions(ids: Tensor, deformation: Tensor, resolution: int) -> Tensor:
+    """Where deformed grid vertices lie in the object frame: (V, 3); at most half a cube from their place."""
+    reach = (1 - 1e-8) / (2 * resolution)
+    return vertex_coords(ids, resolution) / resolution - 0.5 + reach * deformation.tanh()
+
+
+def extract_mesh(features: Tensor, cubes: Tensor, resolution: int) -> Mesh:
+    """Features (C, 101) of listed cubes (C, 3) -> mesh in the object frame; attributes: colour and normal map
+    (6) in 0..1. Differentiable. Nothing inside, or nothing outside, gives a mesh without faces."""
+    grid = average_corners(features, cubes, resolution)
+    inside = grid.attributes[:, 0] < 0
+    cubes, weights = _surface_cubes(features, cubes, grid, inside, resolution)
+    corners = corner_ids(cubes, resolution)
+    ids, rows = corners.unique(return_inverse=True)
+    places = torch.searchsorted(grid.ids, ids).clamp_(max=max(len(grid.ids) - 1, 0))
+    listed = (grid.ids[places] == ids).unsqueeze(1)
+    elsewhere = features.new_zeros(grid.attributes.shape[1], dtype=torch.float32)
+    elsewhere[0] = 1.0
+    sdf, deformation, color = torch.where(listed, grid.attributes[places], elsewhere).split(
+        [1, 3, COLOR_CHANNELS], dim=1
+    )
+    positions = vertex_positions(ids, deformation, resolution)
+    return flexicubes(cubes, rows, sdf.squeeze(1), positions, color, resolution, weights)
+
+
+def _surface_cubes(features, cubes, grid: CornerGrid, inside, resolution) -> tuple[Tensor, Tensor]:
+    """Cubes (S, 3) that the surface crosses, listed or not, in ascending order, and their raw weights."""
+    corner_sdf = features.new_empty(len(cubes), 8, dtype=torch.float32)
+    for corner in range(8):
+        vertex = (grid.cubes[:, corner] < len(cubes)).nonzero().squeeze(1)
+        corner_sdf[grid.cubes[vertex, corner].long(), corner] = grid.attributes[vertex, 0].detach()
+    rows = is_surface(cube_cases(corner_sdf)).nonzero().squeeze(1)
+    listed = cubes[rows].long()
+    # FlexiCubes itself passes over those few of the unlisted cubes whose corners are all listed and inside.
+    border = inside & (grid.cubes == len(cubes)).any(1)
+    offsets = torch.tensor(CORNERS, device=cubes.device)
+    unlisted = (vertex_coords(grid.ids[border], resolution).unsqueeze(1) - offsets)[
+        grid.cubes[border] == len(cubes)
+    ]
+    unlisted = unlisted[((unlisted >= 0) & (unlisted < resolution)).all(-1)].unique(dim=0)
+    weights = features[rows].split(FEATURE_SPLIT, dim=1)[2].float()
+    weights = torch.cat([weights, weights.new_zeros(len(unlisted), WEIGHT_CHANNELS)])
+    together = torch.cat([listed, unlisted])
+    order = cube_ids(together, resolution).argsort()
+    return together[order], weights[order]
+
+
+def to_surface(mesh: Mesh) -> Surface:
+    """The record that leaves the model: arrays, colours only."""
+    return Surface(
+        vertices=mesh.vertices.detach().float().cpu().numpy(),
+        faces=mesh.faces.int().cpu().numpy(),
+        colors=mesh.attributes[:, :3].detach().float().cpu().numpy(),
+    )

@@ -1,0 +1,198 @@
+"""FlexiCubes: the surface where a signed distance on cube corners changes sign, with learnt freedom
+(spec texture.md §7; Shen et al. 2023).
+
+Only cubes that are handed over are looked at; nothing is as large as the whole grid.
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+CORNERS = tuple((j & 1, j >> 1 & 1, j >> 2 & 1) for j in range(8))
+"""Corner j of a cube, x fastest."""
+
+EDGES = ((0, 1), (1, 5), (4, 5), (0, 4), (2, 3), (3, 7), (6, 7), (2, 6), (2, 0), (3, 1), (7, 5), (6, 4))
+"""Ordered corner pairs; parallel edges all run the same way."""
+
+WEIGHT_CHANNELS = 21
+WEIGHT_SCALE = 0.99
+REVERSED_CASE = 231
+"""The one case whose two vertices the published table lists in descending order."""
+
+
+class Tables(NamedTuple):
+    """dual: (256, 4, 7) edges of each vertex of a case, -1 for none; counts: (256,) vertices of a case;
+    ambiguity: (256, 5) flag, direction (3) of the neighbour to consult, case to change to."""
+
+    dual: Tensor
+    counts: Tensor
+    ambiguity: Tensor
+
+
+class Mesh(NamedTuple):
+    """vertices: (V, 3); faces: (F, 3) int64; attributes: (V, A)."""
+
+    vertices: Tensor
+    faces: Tensor
+    attributes: Tensor
+
+
+@lru_cache(maxsize=1)
+def tables() -> Tables:
+    """The published tables, by construction, int64 on the CPU."""
+    dual = torch.full((256, 4, 7), -1)
+    counts = torch.zeros(256, dtype=torch.int64)
+    ambiguity = torch.zeros(256, 5, dtype=torch.int64)
+    for case in range(256):
+        inside = [bool(case >> j & 1) for j in range(8)]
+        sets, ambiguous = _edge_sets(inside)
+        sets.sort(key=lambda edges: min(j for e in edges for j in EDGES[e] if inside[j]))
+        if case == REVERSED_CASE:
+            sets.reverse()
+        counts[case] = len(sets)
+        for index, edges in enumerate(sets):
+            dual[case, index, : len(edges)] = torch.tensor(sorted(edges))
+        if len(ambiguous) == 1 and sum(inside) in (5, 6):
+            ambiguity[case] = torch.tensor([1, *ambiguous[0], 255 - case])
+    return Tables(dual, counts, ambiguity)
+
+
+def _edge_sets(inside: list[bool]) -> tuple[list[set[int]], list[tuple[int, int, int]]]:
+    """Crossing edges of a case joined face by face into sets; outward directions of ambiguous faces."""
+    crossing = [e for e, (a, b) in enumerate(EDGES) if inside[a] != inside[b]]
+    sets = [{e} for e in crossing]
+    ambiguous = []
+    for axis in range(3):
+        for side in (0, 1):
+            face = {j for j in range(8) if CORNERS[j][axis] == side}
+            edges = [e for e in crossing if face.issuperset(EDGES[e])]
+            links = [edges]
+            if len(edges) == 4:
+                links = [[e for e in edges if j in EDGES[e]] for j in face if inside[j]]
+                ambiguous.append(tuple((2 * side - 1) * (axis == other) for other in range(3)))
+            for link in filter(None, links):
+                joined = [group for group in sets if group & set(link)]
+                sets = [group for group in sets if not group & set(link)] + [set().union(*joined)]
+    return sets, ambiguous
+
+
+def corner_ids(cubes: Tensor, resolution: int) -> Tensor:
+    """Grid vertices of cubes (C, 3): (C, 8) int64, id (x · (R + 1) + y) · (R + 1) + z."""
+    x, y, z = (cubes.long().unsqueeze(1) + torch.tensor(CORNERS, device=cubes.device)).unbind(-1)
+    return (x * (resolution + 1) + y) * (resolution + 1) + z
+
+
+def cube_ids(cubes: Tensor, resolution: int) -> Tensor:
+    """(C, 3) -> (C,) int64, (x · R + y) · R + z."""
+    x, y, z = cubes.long().unbind(-1)
+    return (x * resolution + y) * resolution + z
+
+
+def cube_cases(sdf: Tensor) -> Tensor:
+    """Signed distances of the corners (C, 8), negative inside -> inside corners as bits, (C,) int64."""
+    return ((sdf < 0).long() << torch.arange(8, device=sdf.device)).sum(-1)
+
+
+def is_surface(cases: Tensor) -> Tensor:
+    return (cases > 0) & (cases < 255)
+
+
+def resolve_ambiguity(cases: Tensor, cubes: Tensor, resolution: int) -> Tensor:
+    """Cases of the surface cubes, in ascending cube order, such that neighbours agree about shared faces."""
+    if len(cases) == 0:
+        return cases
+    flag, x, y, z, changed = tables().ambiguity.to(cases.device)[cases].unbind(-1)
+    neighbours = cubes.long() + torch.stack([x, y, z], dim=-1)
+    within = ((neighbours >= 0) & (neighbours < resolution)).all(-1)
+    ids, wanted = cube_ids(cubes, resolution), cube_ids(neighbours, resolution)
+    places = torch.searchsorted(ids, wanted).clamp_(max=len(ids) - 1)
+    agrees = within & (ids[places] == wanted) & (flag[places] == 1)
+    return torch.where((flag == 1) & agrees, changed, cases)
+
+
+def flexicubes(
+    cubes: Tensor,
+    corners: Tensor,
+    sdf: Tensor,
+    positions: Tensor,
+    attributes: Tensor,
+    resolution: int,
+    weights: Tensor | None = None,
+) -> Mesh:
+    """The surface through cubes of a grid with `resolution` cubes along an edge; differentiable.
+
+    cubes: (C, 3) in ascending order of their ids; corners: (C, 8) rows into the grid vertices, whose rows
+    ascend with the vertices' ids; sdf: (V,) negative inside; positions: (V, 3); attributes: (V, A), logits;
+    weights: (C, 21) raw beta (12), alpha (8) and gamma (1), or None for the plain dual surface.
+    Returned attributes went through the sigmoid. Where cubes are missing the surface stays open.
+    """
+    cases = cube_cases(sdf[corners])
+    surface = is_surface(cases).nonzero().squeeze(1)
+    cubes, corners = cubes[surface], corners[surface]
+    cases = resolve_ambiguity(cases[surface], cubes, resolution)
+    if weights is None:
+        beta, alpha, gamma = (
+            sdf.new_ones(len(cubes), 12),
+            sdf.new_ones(len(cubes), 8),
+            sdf.new_ones(len(cubes)),
+        )
+    else:
+        raw_beta, raw_alpha, raw_gamma = weights[surface].split([12, 8, 1], dim=1)
+        beta, alpha = WEIGHT_SCALE * raw_beta.tanh() + 1, WEIGHT_SCALE * raw_alpha.tanh() + 1
+        gamma = (WEIGHT_SCALE * raw_gamma.sigmoid() + (1 - WEIGHT_SCALE) / 2).squeeze(1)
+    owners, edges = _dual_vertices(cases)
+    points = _place(
+        owners, edges, corners, alpha, beta, sdf, torch.cat([positions, attributes.sigmoid()], dim=1)
+    )
+    faces = _connect(owners, edges, corners, sdf, gamma)
+    return Mesh(points[:, :3], faces, points[:, 3:])
+
+
+def _dual_vertices(cases: Tensor) -> tuple[Tensor, Tensor]:
+    """Cube (D,) and edges (D, 7) of each vertex; cubes with fewer vertices come first."""
+    counts = tables().counts.to(cases.device)[cases]
+    by_count = counts.argsort(stable=True)
+    repeats = counts[by_count]
+    owners = by_count.repeat_interleave(repeats)
+    firsts = (repeats.cumsum(0) - repeats).repeat_interleave(repeats)
+    within = torch.arange(len(owners), device=cases.device) - firsts
+    return owners, tables().dual.to(cases.device)[cases[owners], within]
+
+
+def _place(owners, edges, corners, alpha, beta, sdf, values) -> Tensor:
+    """Weighted mean of the zero crossings of each vertex's edges: (D, columns of values)."""
+    ends = torch.tensor(EDGES, device=edges.device)
+    total, weight = 0.0, 0.0
+    for edge in edges.unbind(1):
+        present = edge >= 0
+        first, second = ends[edge.clamp(min=0)].unbind(-1)
+        row0, row1 = corners[owners, first], corners[owners, second]
+        s0, s1 = alpha[owners, first] * sdf[row0], alpha[owners, second] * sdf[row1]
+        span = torch.where(present, s1 - s0, 1.0).unsqueeze(1)
+        crossing = (values[row0] * s1.unsqueeze(1) - values[row1] * s0.unsqueeze(1)) / span
+        share = (beta[owners, edge.clamp(min=0)] * present).unsqueeze(1)
+        total, weight = total + share * crossing, weight + share
+    return total / weight
+
+
+def _connect(owners, edges, corners, sdf, gamma) -> Tensor:
+    """Two triangles for each grid edge that changes sign between four surface cubes: (F, 3) int64."""
+    cubes = len(corners)
+    dual = torch.full((cubes, 12), -1, device=edges.device)
+    vertex, column = (edges >= 0).nonzero().unbind(1)
+    dual[owners[vertex], edges[vertex, column]] = vertex
+    used = (dual >= 0).flatten()
+    firsts, seconds = (corners[:, list(ends)].flatten()[used] for ends in zip(*EDGES, strict=True))
+    order = (firsts * len(sdf) + seconds).sort(stable=True)
+    _, counts = order.values.unique_consecutive(return_counts=True)
+    starts = (counts.cumsum(0) - counts)[counts == 4]
+    members = order.indices[starts.unsqueeze(1) + torch.arange(4, device=edges.device)]
+    quads = dual.flatten()[used][members]
+    outward = sdf[firsts[members[:, 0]]] > 0
+    quads = torch.cat([quads[outward][:, [0, 1, 3, 2]], quads[~outward][:, [2, 3, 1, 0]]])
+    corner_gamma = gamma[owners][quads]
+    along = corner_gamma[:, 0] * corner_gamma[:, 2] > corner_gamma[:, 1] * corner_gamma[:, 3]
+    triangles = torch.where(along.unsqueeze(1), quads[:, [0, 1, 2, 0, 2, 3]], quads[:, [0, 1, 3, 3, 1, 2]])
+    return triangles.reshape(-1, 3)

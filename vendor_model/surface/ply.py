@@ -1,0 +1,33 @@
+"""Gaussian splats as a PLY file, in the layout that splat viewers read (spec texture.md §5)."""
+
+import numpy as np
+
+from vendor_model.types import Gaussians
+
+PROPERTIES = (
+    *("x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"),
+    *("scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"),
+)
+
+
+def encode_ply(gaussians: Gaussians) -> bytes:
+    """Binary little-endian file, one 68-byte vertex a splat, in the splats' own frame.
+
+    Opacities are stored as logits and scales as logarithms, the kernel's share included; normals are zero.
+    """
+    count = len(gaussians.positions)
+    opacities = gaussians.opacities[:, None]
+    rows = np.concatenate(
+        [
+            gaussians.positions,
+            np.zeros((count, 3)),
+            gaussians.colors_dc,
+            np.log(opacities / (1 - opacities)),
+            np.log(gaussians.scales),
+            gaussians.rotations,
+        ],
+        axis=1,
+    ).astype("<f4")
+    properties = "".join(f"property float {name}\n" for name in PROPERTIES)
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {count}\n{properties}end_header\n"
+    return header.encode("ascii") + rows.tobytes()

@@ -1,5 +1,7 @@
 """Object placement, camera chain, silhouettes and the steps of layout refinement (spec layout.md §3–5)."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from parity.golden import Golden
@@ -7,6 +9,7 @@ from parity.golden import Golden
 from sam3d_blender.core import frames as blender
 from vendor_model.layout import alignment, frames, occlusion, render_compare, silhouette
 from vendor_model.layout.transforms import transform_points
+from vendor_model.surface import gaussian_scene, gaussians
 from vendor_model.surface.cleaning import clean_mesh
 from vendor_model.types import Pose
 
@@ -129,6 +132,34 @@ def check_occlusion(golden: Golden) -> None:
         golden.check(f"{number}.flags", [*hiding, any(hiding)])
 
 
+def check_make_scene(golden: Golden) -> None:
+    settings = gaussians.GaussianSettings(
+        **{name: golden.config[name] for name in ("kernel", "scaling_bias", "opacity_bias")}
+    )
+    objects = []
+    for name in golden.config["objects"]:
+        stored = golden.inputs(f"{name}._")
+        stored["features_dc"] = stored["features_dc"].flatten(1)
+        local = gaussians.activate(gaussians.GaussianParameters(**stored), settings)
+        objects.append((local, _pose(golden, f"{name}.")))
+        golden.check(f"{name}.local_xyz", local.positions, 3e-6)
+        golden.check(f"{name}.local_scaling", local.scales, 1e-5)
+        golden.check(f"{name}.local_rotation", gaussian_scene.unit_rotations(local.rotations), 3e-6)
+        golden.check(f"{name}.local_opacity", local.opacities[:, None], 3e-6)
+
+    scene = gaussian_scene.make_scene(objects)
+    golden.check("scene.xyz", scene.positions, 3e-6)
+    golden.check("scene.scaling", scene.scales, 1e-5)
+    golden.check("scene.rotation", scene.rotations, 3e-6)
+    golden.check("scene.rotation_raw", scene.rotations, 3e-6)
+    golden.check("scene.min_kernel", scene.kernel, 3e-6)
+    normalized = gaussian_scene.normalize_scene(scene)
+    golden.check("norm.xyz", normalized.positions, 3e-6)
+    golden.check("norm.scaling", normalized.scales, 1e-5)
+    stored_positions = replace(normalized, positions=normalized.positions + np.float32(0.5))  # the box [0, 1]
+    golden.check("fixalign._xyz", gaussian_scene.turn_z_up(stored_positions).positions, 3e-6)
+
+
 CHECKS = {
     "blender_chain": check_blender_chain,
     "mesh_frames": check_mesh_frames,
@@ -136,4 +167,5 @@ CHECKS = {
     "alignment": check_alignment,
     "icp": check_icp,
     "occlusion": check_occlusion,
+    "make_scene": check_make_scene,
 }

@@ -1,0 +1,25 @@
+"""All classes, handlers and draw callbacks, made known to Blender and taken back."""
+
+import bpy
+
+from . import handlers, operators, overlay, panels, properties
+
+CLASSES = (*properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
+
+
+def register() -> None:
+    for cls in CLASSES:
+        bpy.utils.register_class(cls)
+    for (owner, name), pointer in properties.POINTERS.items():
+        setattr(owner, name, pointer)
+    handlers.register()
+    overlay.register()
+
+
+def unregister() -> None:
+    overlay.unregister()
+    handlers.unregister()
+    for owner, name in properties.POINTERS:
+        delattr(owner, name)
+    for cls in reversed(CLASSES):
+        bpy.utils.unregister_class(cls)

@@ -33,7 +33,7 @@ def test_guidance_pushes_away_from_the_unconditional_velocity():
     assert result.tolist() == [8 * 3 - 7 * 2] * 2
 
 
-@pytest.mark.parametrize(("solver", "error"), [("euler", 4e-1), ("midpoint", 3e-2), ("rk4", 1e-4)])
+@pytest.mark.parametrize(("solver", "error"), [("euler", 6e-1), ("midpoint", 4e-2), ("rk4", 1e-4)])
 def test_solvers_follow_growth_whose_rate_changes_with_time(solver, error):
     settings = SamplerSettings(inference_steps=8, rescale_t=1, strength=0, solver=solver)
     start = {"x": torch.ones(1, dtype=torch.float64)}

@@ -1,0 +1,338 @@
+"""Operators: each calls one action and turns its refusal into a report."""
+
+from typing import ClassVar
+
+import bpy
+from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
+
+from . import actions
+from .core.errors import ArtistError
+from .panels import draw_sentence
+from .scene import photo as photos
+from .worker import environment
+from .worker.jobs import JobState
+
+IMAGE_FILES = "*.png;*.jpg;*.jpeg;*.webp;*.tif;*.tiff;*.bmp;*.exr"
+
+
+def object_name() -> StringProperty:
+    return StringProperty(name="Object", description="Name of the object; empty for the active one")
+
+
+class Action:
+    """An operator that does one action at once. `act` may raise ArtistError."""
+
+    bl_options: ClassVar[set[str]] = {"REGISTER", "UNDO"}
+
+    def execute(self, context):
+        try:
+            self.act(context)
+        except ArtistError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class NeedsPhoto:
+    @classmethod
+    def poll(cls, context):
+        if context.scene.sam3d.photo is None:
+            cls.poll_message_set("Load a photo first")
+            return False
+        return True
+
+
+class PicksFile:
+    """Ask for a file when started from the interface."""
+
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+    filter_glob: StringProperty(default=IMAGE_FILES, options={"HIDDEN"})
+
+    def invoke(self, context, event):
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+
+class SAM3D_OT_load_photo(PicksFile, Action, bpy.types.Operator):
+    """Load a photo to take objects from"""
+
+    bl_idname = "sam3d.load_photo"
+    bl_label = "Load Photo"
+
+    def act(self, context):
+        image = actions.load_photo(self.filepath)
+        for area in context.screen.areas if context.screen else ():
+            if area.type == "IMAGE_EDITOR":
+                area.spaces.active.image = image
+
+
+class SAM3D_OT_add_object(NeedsPhoto, Action, bpy.types.Operator):
+    """Begin another object of the photo"""
+
+    bl_idname = "sam3d.add_object"
+    bl_label = "Add Object"
+
+    name: StringProperty(name="Name", options={"SKIP_SAVE"})
+
+    def act(self, context):
+        actions.add_object(self.name)
+
+
+class SAM3D_OT_remove_object(NeedsPhoto, Action, bpy.types.Operator):
+    """Take an object out of the photo's list; what was made of it stays in the scene"""
+
+    bl_idname = "sam3d.remove_object"
+    bl_label = "Remove Object"
+
+    object: object_name()
+
+    def act(self, context):
+        actions.remove_object(self.object or None)
+
+
+class SAM3D_OT_add_click(NeedsPhoto, Action, bpy.types.Operator):
+    """Click on an object, in pixels from the photo's top left corner"""
+
+    bl_idname = "sam3d.add_click"
+    bl_label = "Add Click"
+
+    x: FloatProperty(name="X")
+    y: FloatProperty(name="Y")
+    positive: BoolProperty(name="On the Object", default=True)
+    object: object_name()
+
+    def act(self, context):
+        actions.add_click(self.x, self.y, self.positive, self.object or None, wait=bpy.app.background)
+
+
+class SAM3D_OT_remove_click(NeedsPhoto, Action, bpy.types.Operator):
+    """Take back a click, the last one unless told otherwise"""
+
+    bl_idname = "sam3d.remove_click"
+    bl_label = "Remove Click"
+
+    index: IntProperty(name="Index", default=-1)
+    object: object_name()
+
+    def act(self, context):
+        actions.remove_click(self.index, self.object or None, wait=bpy.app.background)
+
+
+class SAM3D_OT_add_mask(NeedsPhoto, PicksFile, Action, bpy.types.Operator):
+    """Add an object by its mask, from an image file or a Blender image of the photo's size"""
+
+    bl_idname = "sam3d.add_mask"
+    bl_label = "Add Mask"
+
+    image: StringProperty(
+        name="Image", description="A Blender image to use instead of a file", options={"SKIP_SAVE"}
+    )
+    name: StringProperty(name="Name", options={"SKIP_SAVE"})
+
+    def act(self, context):
+        source = self.filepath
+        if self.image:
+            source = bpy.data.images.get(self.image)
+            if source is None:
+                raise ArtistError(f"There is no image “{self.image}” in this file; name one that is.")
+        actions.add_mask(source, self.name)
+
+
+class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
+    """Click on objects in the photo; Alt-click excludes what is not part of them"""
+
+    bl_idname = "sam3d.click"
+    bl_label = "Click Objects"
+
+    HINT = "Click: on the object   Alt Click: beside it   Backspace: take back   Tab: next object   Enter: done"
+
+    @classmethod
+    def poll(cls, context):
+        if not context.area or context.area.type != "IMAGE_EDITOR":
+            cls.poll_message_set("Click in the Image Editor")
+            return False
+        return super().poll(context)
+
+    def invoke(self, context, event):
+        context.space_data.image = context.scene.sam3d.photo
+        self._area = context.area
+        context.window_manager.modal_handler_add(self)
+        context.window.cursor_modal_set("CROSSHAIR")
+        context.workspace.status_text_set(self.HINT)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context, event):
+        photo = context.scene.sam3d.photo
+        if photo is None or self._area not in context.screen.areas[:] or self._area.type != "IMAGE_EDITOR":
+            return self._end(context)
+        region = self._region_under(event)
+        if event.value != "PRESS" or region is None or region.type != "WINDOW":
+            return {"PASS_THROUGH"}
+        if event.type in {"RET", "NUMPAD_ENTER", "ESC"}:
+            return self._end(context)
+        if event.type == "LEFTMOUSE":
+            u, v = region.view2d.region_to_view(event.mouse_x - region.x, event.mouse_y - region.y)
+            height, width = photos.size(photo)
+            x, y, positive = u * width, (1 - v) * height, not event.alt
+            self._do("Add Click", lambda: actions.add_click(x, y, positive, wait=False))
+        elif event.type == "BACK_SPACE":
+            self._do("Remove Click", lambda: actions.remove_click(wait=False))
+        elif event.type == "TAB":
+            self._do("Add Object", actions.add_object)
+        else:
+            return {"PASS_THROUGH"}
+        self._area.tag_redraw()
+        return {"RUNNING_MODAL"}
+
+    def cancel(self, context):
+        self._end(context)
+
+    def _do(self, message, action):
+        try:
+            action()
+        except ArtistError as error:
+            self.report({"ERROR"}, str(error))
+        else:
+            bpy.ops.ed.undo_push(message=message)
+
+    def _region_under(self, event):
+        """The region of our editor under the mouse; the sidebar may lie on top of the photo."""
+        regions = [
+            region
+            for region in self._area.regions
+            if 0 <= event.mouse_x - region.x < region.width and 0 <= event.mouse_y - region.y < region.height
+        ]
+        return next(
+            (region for region in regions if region.type != "WINDOW"), regions[0] if regions else None
+        )
+
+    def _end(self, context):
+        context.window.cursor_modal_restore()
+        context.workspace.status_text_set(None)
+        return {"FINISHED"}
+
+
+class SAM3D_OT_reconstruct(NeedsPhoto, Action, bpy.types.Operator):
+    """Make a mesh of every object that is marked in the photo, where it stands there"""
+
+    bl_idname = "sam3d.reconstruct"
+    bl_label = "Reconstruct"
+    bl_options: ClassVar[set[str]] = {"UNDO"}
+
+    replace: BoolProperty(
+        name="Replace Edited",
+        description="Also renew objects of an earlier run that you have worked on",
+        options={"SKIP_SAVE"},
+    )
+
+    def act(self, context):
+        actions.reconstruct(self.replace)
+
+    def invoke(self, context, event):
+        if bpy.app.background:
+            return self.execute(context)
+        try:
+            actions.start_reconstruction(self.replace)
+        except ArtistError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self._timer = context.window_manager.event_timer_add(0.1, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context, event):
+        if event.type == "ESC" and event.value == "PRESS":
+            actions.cancel()
+            return {"RUNNING_MODAL"}
+        if event.type != "TIMER" or actions.is_reconstructing():
+            return {"PASS_THROUGH"}
+        context.window_manager.event_timer_remove(self._timer)
+        if actions.reconstruction.job.state == JobState.CANCELLED:
+            self.report({"INFO"}, "Reconstruction cancelled")
+            return {"CANCELLED"}
+        try:
+            actions.finish_reconstruction()
+        except ArtistError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+    def cancel(self, context):
+        context.window_manager.event_timer_remove(self._timer)
+        actions.cancel()
+
+
+class SAM3D_OT_cancel(bpy.types.Operator):
+    """Give up the reconstruction under way; nothing in the scene changes"""
+
+    bl_idname = "sam3d.cancel"
+    bl_label = "Cancel"
+
+    def execute(self, context):
+        actions.cancel()
+        return {"FINISHED"}
+
+
+class SAM3D_OT_view_through_camera(NeedsPhoto, Action, bpy.types.Operator):
+    """Look through the photo's camera, and render in the photo's size"""
+
+    bl_idname = "sam3d.view_through_camera"
+    bl_label = "View Through Camera"
+
+    def act(self, context):
+        actions.view_through_camera()
+        if context.area and context.area.type == "VIEW_3D":
+            context.space_data.region_3d.view_perspective = "CAMERA"
+
+
+class SAM3D_OT_install_environment(bpy.types.Operator):
+    """Download PyTorch and what the model needs into a folder of its own"""
+
+    bl_idname = "sam3d.install_environment"
+    bl_label = "Install"
+
+    def invoke(self, context, event):
+        if not bpy.app.online_access and bpy.app.online_access_override is False:
+            return bpy.ops.extensions.userpref_allow_online_popup("INVOKE_DEFAULT")
+        return context.window_manager.invoke_props_dialog(self, width=480, confirm_text="Install")
+
+    def draw(self, context):
+        draw_sentence(self.layout, environment.plan().sentence, width=70)
+
+    def execute(self, context):
+        try:
+            task = actions.install_environment()
+        except ArtistError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        if bpy.app.background and task.wait().error:
+            self.report({"ERROR"}, task.error)
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+
+class SAM3D_OT_cancel_installation(bpy.types.Operator):
+    """Give up the installation; an environment that was there before stays"""
+
+    bl_idname = "sam3d.cancel_installation"
+    bl_label = "Cancel"
+
+    def execute(self, context):
+        actions.cancel_installation()
+        return {"FINISHED"}
+
+
+CLASSES = (
+    SAM3D_OT_load_photo,
+    SAM3D_OT_add_object,
+    SAM3D_OT_remove_object,
+    SAM3D_OT_add_click,
+    SAM3D_OT_remove_click,
+    SAM3D_OT_add_mask,
+    SAM3D_OT_click,
+    SAM3D_OT_reconstruct,
+    SAM3D_OT_cancel,
+    SAM3D_OT_view_through_camera,
+    SAM3D_OT_install_environment,
+    SAM3D_OT_cancel_installation,
+)

@@ -1,0 +1,161 @@
+"""What the add-on keeps: prompts with their photo, settings with the scene, set-up in the preferences."""
+
+import uuid
+
+import bpy
+from bpy.props import (
+    BoolProperty,
+    CollectionProperty,
+    FloatProperty,
+    FloatVectorProperty,
+    IntProperty,
+    PointerProperty,
+    StringProperty,
+)
+
+from .core.state import Click, object_color, prompt_key
+
+ADDON_ID = __package__.rpartition(".")[0] or __package__
+"""The extension's root module, under which Blender files its preferences."""
+
+
+class SAM3D_PG_click(bpy.types.PropertyGroup):
+    """A click, in pixels of the photo from its top left corner."""
+
+    x: FloatProperty()
+    y: FloatProperty()
+    positive: BoolProperty(default=True)
+
+
+class SAM3D_PG_prompt(bpy.types.PropertyGroup):
+    """An object that the artist points out in a photo: clicks or a given mask.
+
+    mask: text of `core.masks`, '' when there is none; mask_key: of the clicks it was made from, ''
+    for a given mask; message: why there is no mask yet, in words.
+    """
+
+    uuid: StringProperty()
+    color: FloatVectorProperty(name="Color", subtype="COLOR_GAMMA", size=3, min=0, max=1)
+    show_mask: BoolProperty(name="Show Mask", default=True, description="Show the mask over the photo")
+    clicks: CollectionProperty(type=SAM3D_PG_click)
+    mask: StringProperty()
+    mask_key: StringProperty()
+    message: StringProperty()
+
+    @property
+    def key(self) -> str:
+        """Identity of the present clicks."""
+        return prompt_key(Click(click.x, click.y, click.positive) for click in self.clicks)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether the mask came from a file or an image, not from clicks."""
+        return bool(self.mask) and not self.mask_key
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the mask is the one that the clicks ask for."""
+        return self.is_given or self.mask_key == self.key
+
+
+class SAM3D_PG_photo(bpy.types.PropertyGroup):
+    """`Image.sam3d`: the objects pointed out in a photo."""
+
+    prompts: CollectionProperty(type=SAM3D_PG_prompt)
+    active_index: IntProperty(name="Active Object")
+
+    def new_prompt(self, name: str = "") -> SAM3D_PG_prompt:
+        """Append a prompt with a name and colour of its own, and make it the active one."""
+        number = len(self.prompts) + 1
+        while not name or name in self.prompts:
+            name = f"Object {number}"
+            number += 1
+        colors = {tuple(round(c, 3) for c in prompt.color) for prompt in self.prompts}
+        index = 0
+        while tuple(round(c, 3) for c in object_color(index)) in colors:
+            index += 1
+        prompt = self.prompts.add()
+        prompt.name, prompt.uuid, prompt.color = name, uuid.uuid4().hex, object_color(index)
+        self.active_index = len(self.prompts) - 1
+        return prompt
+
+    @property
+    def active(self) -> SAM3D_PG_prompt | None:
+        if 0 <= self.active_index < len(self.prompts):
+            return self.prompts[self.active_index]
+        return None
+
+
+class SAM3D_PG_scene(bpy.types.PropertyGroup):
+    """`Scene.sam3d`: which photo is worked on, how to reconstruct it, and what the last run took.
+
+    stage_seconds: JSON, seconds by stage of `protocol.STAGES`; peak_memory_mb: of the worker.
+    """
+
+    photo: PointerProperty(type=bpy.types.Image, name="Photo", description="The photo to take objects from")
+    seed: IntProperty(
+        name="Seed", min=0, default=42, description="The same seed and masks give the same objects again"
+    )
+    refine_layout: BoolProperty(
+        name="Match Masks",
+        description="Move each object afterwards until its outline fits its mask; takes longer",
+    )
+    stage_seconds: StringProperty()
+    peak_memory_mb: FloatProperty()
+
+
+class SAM3D_PG_object(bpy.types.PropertyGroup):
+    """`Object.sam3d`: where an object or a photo's camera came from.
+
+    fingerprint: see `scene.touched`; pixel_aspect: of a photo's camera, height over width of a pixel.
+    """
+
+    photo: PointerProperty(type=bpy.types.Image)
+    prompt: StringProperty()
+    seed: IntProperty()
+    mask_iou: FloatProperty(name="Mask IoU", min=0, max=1)
+    fingerprint: StringProperty()
+    pixel_aspect: FloatProperty(default=1.0)
+
+
+class SAM3D_preferences(bpy.types.AddonPreferences):
+    bl_idname = ADDON_ID
+
+    python: StringProperty(
+        name="Python",
+        subtype="FILE_PATH",
+        description="A Python that has the model's packages; leave empty to use the environment made here",
+    )
+    checkpoint: StringProperty(
+        name="Model Folder",
+        subtype="DIR_PATH",
+        description="A folder with a model's configuration and weights; leave empty for the built-in model",
+    )
+
+    def draw(self, context):
+        from .panels import draw_preferences  # panels draw what is defined here
+
+        draw_preferences(self.layout, self)
+
+
+def preferences() -> SAM3D_preferences | None:
+    """The add-on's preferences; None when it runs from a script without being installed."""
+    addon = bpy.context.preferences.addons.get(ADDON_ID)
+    return addon.preferences if addon else None
+
+
+CLASSES = (
+    SAM3D_PG_click,
+    SAM3D_PG_prompt,
+    SAM3D_PG_photo,
+    SAM3D_PG_scene,
+    SAM3D_PG_object,
+    SAM3D_preferences,
+)
+
+POINTERS = {
+    (bpy.types.Scene, "sam3d"): PointerProperty(type=SAM3D_PG_scene),
+    (bpy.types.Image, "sam3d"): PointerProperty(type=SAM3D_PG_photo),
+    (bpy.types.Object, "sam3d"): PointerProperty(type=SAM3D_PG_object),
+    (bpy.types.Collection, "sam3d_photo"): PointerProperty(type=bpy.types.Image),
+}

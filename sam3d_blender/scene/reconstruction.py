@@ -1,0 +1,100 @@
+"""A finished reconstruction becomes a scene: collection, camera, light, objects."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import bpy
+import numpy as np
+
+from ..core.frames import object_transform
+from . import objects, touched
+from .camera import match_camera, moved_by
+from .collections import collection_of
+from .materials import show_vertex_colors
+
+
+class PosedSurface(Protocol):
+    """A mesh in the object frame with its pose, as `worker.jobs.ReconstructedObject` has them."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    colors: np.ndarray
+    rotation: np.ndarray
+    translation: np.ndarray
+    scale: np.ndarray
+    mask_iou: float
+
+
+class Part(NamedTuple):
+    """One object to write. prompt: uuid of what it was asked for with, name: what to call it."""
+
+    prompt: str
+    name: str
+    surface: PosedSurface
+
+
+def write_reconstruction(
+    scene: bpy.types.Scene,
+    photo: bpy.types.Image,
+    parts: Sequence[Part],
+    intrinsics: np.ndarray,
+    seed: int,
+    replace: bool = False,
+) -> list[bpy.types.Object]:
+    """Write the objects and the camera of a photo into the scene; the objects, in the order of the parts.
+
+    An object of an earlier run is updated in place while nobody has touched it; one that the artist
+    has worked on stays, and the new one is added beside it, unless `replace`.
+    """
+    collection = collection_of(scene, photo)
+    camera = match_camera(scene, collection, photo, intrinsics)
+    _ensure_light(scene, collection)
+    bpy.context.view_layer.update()
+    follow = moved_by(camera)
+    is_first = not any(obj.type == "MESH" and obj.sam3d.photo for obj in scene.objects)
+    written = [_write_object(scene, collection, photo, part, follow, seed, replace) for part in parts]
+    bpy.context.view_layer.update()
+    for obj in written:
+        touched.seal(obj)
+    if is_first:
+        show_vertex_colors()
+    return written
+
+
+def results_of(scene: bpy.types.Scene, prompt: str) -> list[bpy.types.Object]:
+    """Every object in the scene that was reconstructed for the prompt, oldest first as far as names tell."""
+    return [obj for obj in scene.objects if obj.type == "MESH" and obj.sam3d.prompt == prompt]
+
+
+def _write_object(scene, collection, photo, part, follow, seed, replace) -> bpy.types.Object:
+    surface = part.surface
+    centre = objects.centre_of(surface.vertices)
+    mesh = objects.build_mesh(part.name, surface.vertices - centre, surface.faces, surface.colors)
+    earlier = results_of(scene, part.prompt)
+    replaceable = [obj for obj in earlier if replace or not touched.is_touched(obj)]
+    if replaceable:
+        obj = replaceable[-1]
+        old_mesh, obj.data = obj.data, mesh
+        objects.remove_mesh(old_mesh)
+        mesh.name = part.name
+        mesh.materials[0].name = part.name
+    else:
+        obj = bpy.data.objects.new(part.name, mesh)
+        collection.objects.link(obj)
+    pose = object_transform(surface.rotation, surface.translation, surface.scale)
+    objects.set_transform(obj, objects.moved_origin(pose, centre), follow)
+    record = obj.sam3d
+    record.prompt, record.photo, record.seed, record.mask_iou = part.prompt, photo, seed, surface.mask_iou
+    return obj
+
+
+def _ensure_light(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
+    """Add a sun from behind the camera's shoulder to a scene that would render black."""
+    if scene.world or any(obj.type == "LIGHT" for obj in scene.objects):
+        return
+    data = bpy.data.lights.new(f"{collection.name} Sun", "SUN")
+    data.energy = 3.0
+    data.angle = 0.2
+    sun = bpy.data.objects.new(data.name, data)
+    sun.rotation_euler = (0.7, 0.2, 0.3)
+    collection.objects.link(sun)

@@ -1,0 +1,119 @@
+"""The one worker of this Blender and the jobs it has in hand, brought up to date on the main thread.
+
+A job's outcome is delivered by a timer in a window, and by `wait` where there is no event loop.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import bpy
+
+from .core.errors import ArtistError
+from .properties import preferences
+from .worker import PACKAGE_ROOT, environment
+from .worker.client import WorkerClient
+from .worker.jobs import Job
+from .worker.task import Task
+
+BUILT_IN_CHECKPOINT = PACKAGE_ROOT / "vendor_model" / "mini"
+PYTHON_VARIABLE = "SAM3D_PYTHON"
+"""Names the worker's Python before any other, for scripts and render farms."""
+
+POLL_SECONDS = 0.05
+
+_client: WorkerClient | None = None
+_client_facts: tuple[Path, Path] | None = None
+_outcomes: dict[Job | Task, Callable] = {}
+
+
+def python() -> Path | None:
+    """The Python that the worker runs in: from the variable, the preferences, or the one made here."""
+    if os.environ.get(PYTHON_VARIABLE):
+        return Path(os.environ[PYTHON_VARIABLE])
+    told = preferences()
+    if told and told.python:
+        return Path(bpy.path.abspath(told.python))
+    return environment.installed_python()
+
+
+def checkpoint() -> Path:
+    """The model's folder: from the preferences, or the built-in one."""
+    told = preferences()
+    return Path(bpy.path.abspath(told.checkpoint)) if told and told.checkpoint else BUILT_IN_CHECKPOINT
+
+
+def client() -> WorkerClient:
+    """The worker, a new one when Python or model have changed. Raises ArtistError without a Python."""
+    global _client, _client_facts
+    facts = (python(), checkpoint())
+    if facts[0] is None:
+        raise ArtistError(
+            "SAM 3D has no Python environment yet; "
+            "press Install in Edit › Preferences › Add-ons › SAM 3D for Blender."
+        )
+    if _client is None or facts != _client_facts:
+        stop()
+        _client, _client_facts = WorkerClient(*facts), facts
+    return _client
+
+
+def follow(job: Job | Task, on_over: Callable) -> Job | Task:
+    """Call `on_over(job)` on the main thread once the job is over; returns the job."""
+    _outcomes[job] = on_over
+    if not bpy.app.background and not bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.register(_tick, first_interval=POLL_SECONDS)
+    return job
+
+
+def wait(job: Job, on_progress: Callable[[Job], None] | None = None) -> Job:
+    """Block until the job is over and its outcome is delivered."""
+    _client.wait(job, on_progress)
+    _deliver()
+    return job
+
+
+def cancel(job: Job) -> None:
+    """Give the job up; its outcome is delivered as any other."""
+    if _client:
+        _client.cancel(job)
+
+
+def forget() -> None:
+    """Cancel every job of the worker and deliver none: what they were for is gone."""
+    for job in [job for job in _outcomes if isinstance(job, Job)]:
+        cancel(job)
+        del _outcomes[job]
+
+
+def stop() -> None:
+    """End the worker and every job, and leave no timer behind."""
+    global _client
+    _outcomes.clear()
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
+    if _client:
+        _client.stop()
+        _client = None
+
+
+def redraw() -> None:
+    """Show the present state in every editor that has our panel."""
+    for window in bpy.context.window_manager.windows:
+        for area in window.screen.areas:
+            if area.type in {"IMAGE_EDITOR", "VIEW_3D", "PREFERENCES"}:
+                area.tag_redraw()
+
+
+def _tick() -> float | None:
+    if _client:
+        _client.poll()
+    _deliver()
+    redraw()
+    return POLL_SECONDS if _outcomes else None
+
+
+def _deliver() -> None:
+    for job in [job for job in _outcomes if job.is_over]:
+        on_over = _outcomes.pop(job)
+        on_over(job)

@@ -5,6 +5,7 @@ scene.glb and overlay.png, and prints seconds per stage, the worker's peak memor
 covers what was clicked.
 """
 
+import importlib
 import json
 import sys
 import time
@@ -32,18 +33,14 @@ def load_and_click(clicks: dict) -> bpy.types.Image:
     return bpy.context.scene.sam3d.photo
 
 
-def light() -> None:
-    """The add-on makes objects and a camera, no light: a sky, and a sun from the left."""
+def add_sky() -> None:
+    """The add-on lights a dark scene with a sun; a sky softens its shadows."""
     world = bpy.data.worlds.new("Sky")
     if bpy.app.version < (5, 0, 0):
         world.use_nodes = True
     world.node_tree.nodes["Background"].inputs["Color"].default_value = (1, 1, 1, 1)
-    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.6
+    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.5
     bpy.context.scene.world = world
-    sun = bpy.data.objects.new("Sun", bpy.data.lights.new("Sun", "SUN"))
-    sun.data.energy, sun.data.angle = 2.0, 0.3
-    sun.rotation_euler = (0.7, -0.5, 0.0)
-    bpy.context.scene.collection.objects.link(sun)
 
 
 def render(path: Path, samples: int) -> np.ndarray:
@@ -84,7 +81,8 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 def main(folder: Path) -> None:
     sam3d = extension.install()
     bpy.ops.wm.read_homefile(use_empty=True)
-    masks_module = sys.modules[f"{sam3d.__name__}.core.masks"]
+    actions = importlib.import_module(f"{sam3d.__name__}.actions")
+    mask_text = importlib.import_module(f"{sam3d.__name__}.core.masks")
     clicks = json.loads((SAMPLES / "clicks.json").read_text())
 
     began = time.perf_counter()
@@ -93,25 +91,26 @@ def main(folder: Path) -> None:
     bpy.ops.sam3d.reconstruct()
     reconstructed = time.perf_counter()
 
+    result = actions.reconstruction.job.result
     names = list(clicks["objects"])
     scene = bpy.context.scene
-    masks = [masks_module.unpack(photo.sam3d.prompts[name].mask) for name in names]
+    masks = [mask_text.unpack(photo.sam3d.prompts[name].mask) for name in names]
     colors = [np.array(photo.sam3d.prompts[name].color) for name in names]
     by_prompt = {made.sam3d.prompt: made for made in scene.objects if made.type == "MESH"}
     objects = [by_prompt[photo.sam3d.prompts[name].uuid] for name in names]
 
-    light()
+    add_sky()
     bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))
     bpy.ops.export_scene.gltf(filepath=str(folder / "scene.glb"), export_format="GLB", export_cameras=True)
     shapes = silhouettes(objects, folder)
     image = render(folder / "reconstruction.png", RENDER_SAMPLES)
-    draw_overlay(folder / "overlay.png", photo, image, masks, colors, masks_module.outline)
+    draw_overlay(folder / "overlay.png", photo, image, masks, colors, mask_text.outline)
 
     print(f"\n{'clicks to masks':24}{clicked - began:8.2f} s")
     print(f"{'masks to scene':24}{reconstructed - clicked:8.2f} s, of which")
-    for stage, seconds in json.loads(scene.sam3d.stage_seconds).items():
+    for stage, seconds in result.seconds.items():
         print(f"    {stage:20}{seconds:8.2f} s")
-    print(f"{'worker at its peak':24}{scene.sam3d.peak_memory_mb:8.0f} MB")
+    print(f"{'worker at its peak':24}{result.peak_memory / 1e6:8.0f} MB")
     print(f"\n{'object':12}{'mask IoU':>10}{'mask against the true one':>28}")
     for name, mask, shape in zip(names, masks, shapes, strict=True):
         truth = pictures.read(SAMPLES / "masks" / f"{name}.png")[..., 0] > 0.5

@@ -13,13 +13,11 @@ MODULE = f"bl_ext.{REPOSITORY}.sam3d_blender"
 def install() -> ModuleType:
     """Install the zip as an artist would, enable it, and return its package `sam3d_blender`.
 
-    build_addon.py names the zip in SAM3D_EXTENSION, and in SAM3D_PYTHON the Python of the worker, which is
-    set where an artist sets it: in the preferences.
+    build_addon.py names the zip in SAM3D_EXTENSION, and in SAM3D_PYTHON the Python of the worker.
     """
     bpy.ops.extensions.package_install_files(
         filepath=os.environ["SAM3D_EXTENSION"], repo=REPOSITORY, enable_on_install=True, overwrite=True
     )
-    bpy.context.preferences.addons[MODULE].preferences.python = os.environ["SAM3D_PYTHON"]
     return importlib.import_module(f"{MODULE}.sam3d_blender")
 
 

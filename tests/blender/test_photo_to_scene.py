@@ -111,6 +111,6 @@ def test_cancelling_leaves_the_scene_as_it_was(sam3d, scene):
     job = actions.start_reconstruction().job
     bpy.ops.sam3d.cancel()
     session.wait(job)
-    with pytest.raises(sam3d("core.errors").ArtistError, match="Cancelled"):
+    with pytest.raises(sam3d("core.errors").ArtistError, match="cancelled"):
         actions.finish_reconstruction()
     assert {obj.name: obj.matrix_basis for obj in scene.objects} == before

@@ -1,0 +1,160 @@
+"""The artist's journey: load the sample photo, click its objects, look, reconstruct, look, undo, cancel."""
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import bpy
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+
+import hands  # noqa: E402
+
+from tools import extension  # noqa: E402
+
+OUTPUT = Path(sys.argv[sys.argv.index("--") + 1])
+SAMPLES = ROOT / "samples"
+TAB = "SAM 3D"
+MASK_SECONDS = 60
+RECONSTRUCTION_SECONDS = 400
+CANCEL_SECONDS = 3
+LONGEST_BLOCK_SECONDS = 1.0
+
+
+def place_of(x: float, y: float) -> tuple[float, float]:
+    """Where the photo's pixel is in the window."""
+    editor = hands.area("IMAGE_EDITOR")
+    view = hands.region(editor, "WINDOW")
+    width, height = bpy.context.scene.sam3d.photo.size
+    column, row = view.view2d.view_to_region(x / width, 1 - y / height, clip=False)
+    return view.x + column, view.y + row
+
+
+def prompts():
+    return bpy.context.scene.sam3d.photo.sam3d.prompts
+
+
+def meshes() -> list[str]:
+    return sorted(obj.name for obj in bpy.context.scene.objects if obj.type == "MESH")
+
+
+def click_objects(clicks: dict) -> hands.Steps:
+    editor = hands.area("IMAGE_EDITOR")
+    for name, clicked in clicks["objects"].items():
+        with hands.inside(editor):
+            bpy.ops.sam3d.add_object(name=name)
+            bpy.ops.sam3d.click("INVOKE_DEFAULT")
+        yield 0.2
+        for kind in ("positive", "negative"):
+            for x, y in clicked[kind]:
+                yield from hands.click(*place_of(x, y), alt=kind == "negative")
+        yield from hands.key("RET", *place_of(*clicked["positive"][0]))
+        made = prompts()[name]
+        expected = clicked["positive"] + clicked["negative"]
+        assert len(made.clicks) == len(expected), f"{name}: {len(made.clicks)} clicks of {len(expected)}"
+        for click, (x, y) in zip(made.clicks, expected, strict=True):
+            assert abs(click.x - x) < 2 and abs(click.y - y) < 2, f"{name}: {click.x, click.y} is not {x, y}"
+    yield from hands.wait_until(every_mask_is_there, MASK_SECONDS)
+
+
+def every_mask_is_there() -> bool:
+    return all(prompt.mask and prompt.is_current for prompt in prompts())
+
+
+def undo_and_redo_a_click(name: str) -> hands.Steps:
+    place = place_of(512, 30)
+    before = len(prompts()[name].clicks)
+    yield from hands.key("Z", *place, ctrl=True)
+    yield 0.3
+    assert len(prompts()[name].clicks) == before - 1, "Ctrl Z takes one click back"
+    yield from hands.key("Z", *place, ctrl=True, shift=True)
+    yield 0.3
+    assert len(prompts()[name].clicks) == before, "Ctrl Shift Z brings it back"
+    yield from hands.wait_until(every_mask_is_there, MASK_SECONDS)
+
+
+def reconstruct(actions) -> hands.Steps:
+    """Start it and wait; Blender must go on drawing meanwhile."""
+    with hands.inside(hands.area("IMAGE_EDITOR")):
+        bpy.ops.sam3d.reconstruct("INVOKE_DEFAULT")
+    assert actions.is_reconstructing()
+    deadline = time.monotonic() + RECONSTRUCTION_SECONDS
+    longest, last = 0.0, time.monotonic()
+    while actions.is_reconstructing() or not meshes():
+        yield 0.05
+        now = time.monotonic()
+        longest, last = max(longest, now - last), now
+        assert now < deadline, f"no objects after {RECONSTRUCTION_SECONDS} s"
+        assert not actions.reconstruction.job.error, actions.reconstruction.job.error
+    print(f"Blender stood still for {longest:.2f} s at most", flush=True)
+    assert longest < LONGEST_BLOCK_SECONDS
+
+
+def cancel(actions) -> hands.Steps:
+    before = meshes()
+    with hands.inside(hands.area("IMAGE_EDITOR")):
+        bpy.ops.sam3d.reconstruct("INVOKE_DEFAULT")
+    yield 0.5
+    assert actions.is_reconstructing()
+    yield from hands.screenshot(OUTPUT / "progress.png")
+    began = time.monotonic()
+    yield from hands.key("ESC", *place_of(512, 30))
+    yield from hands.wait_until(lambda: not actions.is_reconstructing(), CANCEL_SECONDS)
+    print(f"cancelled after {time.monotonic() - began:.2f} s", flush=True)
+    yield 0.5
+    assert meshes() == before
+
+
+def look_at_scene() -> hands.Steps:
+    """Image Editor on the left, the scene beside it: through the photo's camera, then from aside."""
+    view = hands.area("VIEW_3D")
+    yield from hands.show_tab(view, TAB)
+    with hands.inside(view):
+        bpy.ops.sam3d.view_through_camera()
+        bpy.ops.view3d.view_center_camera()
+    view.spaces.active.overlay.show_floor = False
+    yield 1.0
+    yield from hands.screenshot(OUTPUT / "scene.png")
+    view.spaces.active.region_3d.view_perspective = "PERSP"
+    with hands.inside(view):
+        bpy.ops.object.select_all(action="DESELECT")
+        for name in meshes():
+            bpy.data.objects[name].select_set(True)
+        bpy.ops.view3d.view_selected()
+        bpy.ops.object.select_all(action="DESELECT")
+    yield 1.0
+    yield from hands.screenshot(OUTPUT / "scene_aside.png")
+
+
+def journey() -> hands.Steps:
+    package = extension.install()
+    actions = sys.modules[f"{package.__name__}.actions"]
+    clicks = json.loads((SAMPLES / "clicks.json").read_text())
+    bpy.ops.wm.read_homefile(use_factory_startup_app_template_only=True)
+    for leftover in list(bpy.data.objects):
+        bpy.data.objects.remove(leftover)
+    yield 0.5
+    biggest = max(hands.window().screen.areas, key=lambda place: place.width * place.height)
+    with hands.inside(biggest):
+        bpy.ops.screen.area_split(direction="VERTICAL", factor=0.5)
+    yield 0.5
+    biggest.type = "IMAGE_EDITOR"
+    editor = hands.area("IMAGE_EDITOR")
+    bpy.ops.sam3d.load_photo(filepath=str(SAMPLES / clicks["photo"]))
+    yield from hands.show_tab(editor, TAB)
+    with hands.inside(editor):
+        bpy.ops.image.view_all(fit_view=True)
+    yield 0.5
+    yield from click_objects(clicks)
+    yield from hands.screenshot(OUTPUT / "panel.png")
+    yield from undo_and_redo_a_click(list(clicks["objects"])[-1])
+    yield from reconstruct(actions)
+    assert meshes() == sorted(clicks["objects"])
+    yield from look_at_scene()
+    yield from cancel(actions)
+    print("The whole journey went well", flush=True)
+
+
+hands.run(journey())

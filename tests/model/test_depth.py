@@ -19,7 +19,7 @@ HEIGHT, WIDTH, FOCAL_PX = 40, 60, 55.0
 def model():
     torch.manual_seed(0)
     return MoGe(
-        encoder={"img_size": 28, "patch_size": 14, "embed_dim": 16, "depth": 4, "num_heads": 2},
+        encoder={"img_size": 28, "embed_dim": 16, "depth": 4, "num_heads": 2},
         dim_proj=16,
         dim_upsample=[8, 8, 8],
         trained_area_range=[2000, 4000],

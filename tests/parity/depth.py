@@ -7,16 +7,14 @@ from parity.golden import Golden
 from vendor_model.depth import clip_far, external_point_map, preview, preview_image, to_camera_axes
 from vendor_model.focal import intrinsics_px, recover_focal_shift, view_plane_uv
 from vendor_model.models.dinov2 import DinoV2
-from vendor_model.models.moge import MoGe
+from vendor_model.models.moge import PATCH_SIZE, MoGe
 
 
 def build_moge(golden: Golden) -> MoGe:
     arguments = dict(golden.config["model"])
     low, high = arguments.pop("num_tokens_range")
-    patch_size = golden.weights()["backbone.patch_embed.proj.weight"].shape[-1]
-    area = [low * patch_size**2, high * patch_size**2]
-    encoder = {"patch_size": patch_size, **golden.config["backbone"]}
-    model = MoGe(encoder=encoder, trained_area_range=area, **arguments)
+    area = [low * PATCH_SIZE**2, high * PATCH_SIZE**2]
+    model = MoGe(encoder=golden.config["backbone"], trained_area_range=area, **arguments)
     model.load_state_dict(golden.weights())
     return model.eval()
 

@@ -12,8 +12,9 @@ from vendor_model.focal import recover_focal_shift, view_plane_uv
 from vendor_model.models.dinov2 import DinoV2
 
 ENCODERS = {
-    "dinov2_vitl14": {"img_size": 518, "patch_size": 14, "embed_dim": 1024, "depth": 24, "num_heads": 16},
+    "dinov2_vitl14": {"img_size": 518, "embed_dim": 1024, "depth": 24, "num_heads": 16},
 }
+PATCH_SIZE = 14
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 
@@ -128,7 +129,8 @@ class MoGe(nn.Module):
                 f"remap_output={remap_output!r}, output_mask={output_mask}, split_head={split_head}: "
                 "only MoGe v1 with exp, true and true is supported"
             )
-        self.backbone = DinoV2(**(ENCODERS[encoder] if isinstance(encoder, str) else encoder))
+        sizes = ENCODERS[encoder] if isinstance(encoder, str) else encoder
+        self.backbone = DinoV2(**{"patch_size": PATCH_SIZE, **sizes})
         depth = len(self.backbone.blocks)
         self.intermediate_layers = (
             list(range(depth - intermediate_layers, depth))

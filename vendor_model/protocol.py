@@ -48,7 +48,7 @@ class ProtocolError(ValueError):
 class PhotoFile:
     """A photo that a request speaks of.
 
-    path: an image file, or a .npy file of (H, W, 3) uint8 sRGB, upright.
+    path: an image file, or in the job's folder a .npy file of (H, W, 3) uint8 sRGB, upright.
     key: changes whenever the content does; the worker keeps what it derived from the last key.
     """
 

@@ -37,7 +37,7 @@ class ModelJobs:
         }
 
     def load_photo(self, request: protocol.LoadPhoto, progress: JobProgress) -> protocol.PhotoLoaded:
-        photo = self._read_photo(request.photo, progress)
+        photo = self._read_photo(request, progress)
         return protocol.PhotoLoaded(request.job, *photo.size, photo.focal_px)
 
     def segment(self, request: protocol.Segment, progress: JobProgress) -> protocol.Segmented:
@@ -45,7 +45,7 @@ class ModelJobs:
 
         from vendor_model.segmentation import Segmenter
 
-        photo = self._read_photo(request.photo, progress)
+        photo = self._read_photo(request, progress)
         progress("segment", 0.0)
         if self._segmenter is None:
             segmenter = Segmenter()
@@ -58,7 +58,7 @@ class ModelJobs:
     def reconstruct(self, request: protocol.Reconstruct, progress: JobProgress) -> protocol.Reconstructed:
         import numpy as np
 
-        photo = self._read_photo(request.photo, progress)
+        photo = self._read_photo(request, progress)
         masks = [np.load(path, allow_pickle=False) for path in request.masks]
         pipeline = self._load_pipeline(progress)
         if self._scene is None:
@@ -92,25 +92,26 @@ class ModelJobs:
             self._pipeline = Pipeline.load(self._checkpoint)
         return self._pipeline
 
-    def _read_photo(self, file: protocol.PhotoFile, progress: JobProgress):
-        if file.key != self._photo_key:
+    def _read_photo(self, request, progress: JobProgress):
+        """The request's `types.Photo`; what was derived from another one before is dropped."""
+        if request.photo.key != self._photo_key:
             progress("photo", 0.0)
-            photo = _load_photo_file(Path(file.path))
-            self._photo, self._photo_key = photo, file.key
+            self._photo = _load_photo(Path(request.photo.path), Path(request.folder))
+            self._photo_key = request.photo.key
             self._scene = self._segmenter = None
         return self._photo
 
 
-def _load_photo_file(path: Path):
-    if path.suffix == ".npy":
+def _load_photo(path: Path, job_folder: Path):
+    if path.parent == job_folder:  # pixels that the client wrote there
         import numpy as np
 
         from vendor_model.types import Photo
 
         return Photo(np.load(path, allow_pickle=False))
-    from vendor_model.photo import load_photo
+    from vendor_model.photo import read_photo
 
-    return load_photo(path)
+    return read_photo(path)
 
 
 def _object_files(folder: str, number: int, made) -> protocol.ObjectFiles:

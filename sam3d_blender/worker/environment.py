@@ -1,0 +1,265 @@
+"""The private Python that the worker runs in: where it is, how it is made, checked and repaired. No bpy.
+
+It lies in the user's data folder, one for all versions of Blender. Nothing here goes online unless the
+caller says that it may.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from . import PACKAGE_ROOT
+from .install_errors import NO_NETWORK, explain
+from .task import CommandError, Task, TaskError
+
+UV = "uv==0.13.9"
+REQUIREMENTS = PACKAGE_ROOT / "vendor_model" / "requirements.txt"
+MARKER = "sam3d.json"
+"""Written into the environment when it is complete: what it was made for, and what it runs on."""
+
+GIGABYTE = 10**9
+SIZES = {"CUDA": 7.0, "ROCm": 12.0, "MPS": 1.0, "CPU": 1.1}
+"""Gigabytes that the installed packages take, by backend; CPU measured, the others estimated."""
+
+
+class Condition(StrEnum):
+    """What state the private environment is in."""
+
+    MISSING = "missing"
+    READY = "ready"
+    OUTDATED = "outdated"
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Check:
+    """reason: a sentence for the preferences; device: what the model runs on, if the environment is ready."""
+
+    condition: Condition
+    reason: str
+    device: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What an installation will do, for the question asked before it.
+
+    backend: CUDA, ROCm, MPS or CPU, as far as can be told beforehand; size: bytes it will take about;
+    free: bytes left on that disk.
+    """
+
+    folder: Path
+    backend: str
+    size: int
+    free: int
+
+    @property
+    def sentence(self) -> str:
+        return (
+            f"PyTorch for {self.backend} and its companions, about {self.size / GIGABYTE:.1f} GB, "
+            f"will be downloaded from pytorch.org and pypi.org into {self.folder}."
+        )
+
+
+def data_folder() -> Path:
+    """Where this user's programs keep their data, by the custom of the platform; ours within."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Application Support"
+    else:
+        base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "sam3d_blender"
+
+
+def default_folder() -> Path:
+    """The private environment's folder."""
+    return data_folder() / "python"
+
+
+def python_in(folder: Path) -> Path:
+    """The interpreter of a virtual environment."""
+    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+
+
+def installed_python(folder: Path | None = None) -> Path | None:
+    """The private environment's interpreter, or None while it cannot be used."""
+    folder = folder or default_folder()
+    usable = check(folder).condition in (Condition.READY, Condition.OUTDATED)
+    return python_in(folder) if usable else None
+
+
+def check(folder: Path | None = None) -> Check:
+    """How the private environment is, from its files alone: quick enough for a panel."""
+    folder = folder or default_folder()
+    if not folder.exists():
+        return Check(Condition.MISSING, "The Python environment is not installed yet.")
+    try:
+        marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+        device, requirements = marker["device"], marker["requirements"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return Check(Condition.BROKEN, f"The Python environment in {folder} is incomplete: repair it.")
+    if not python_in(folder).exists() or not _base_python_folder(folder).exists():
+        return Check(
+            Condition.BROKEN,
+            f"The Python that the environment in {folder} was made with is gone, "
+            "perhaps with the Blender that it belonged to: repair it.",
+        )
+    if requirements != REQUIREMENTS.read_text(encoding="utf-8"):
+        return Check(Condition.OUTDATED, "The Python environment was made for another version: update it.")
+    return Check(Condition.READY, f"The Python environment is ready and runs on {device}.", device)
+
+
+def _base_python_folder(folder: Path) -> Path:
+    lines = (folder / "pyvenv.cfg").read_text(encoding="utf-8").splitlines()
+    settings = dict(line.split(" = ", 1) for line in lines if " = " in line)
+    return Path(settings["home"])
+
+
+def plan(backend: str = "auto", folder: Path | None = None) -> Plan:
+    """What `install` with the same arguments will do. backend: "auto" for the machine's best, or "cpu"."""
+    folder = folder or default_folder()
+    name = "CPU" if backend == "cpu" else _best_backend()
+    nearest = next(parent for parent in [folder, *folder.parents] if parent.exists())
+    return Plan(folder, name, int(SIZES[name] * GIGABYTE), shutil.disk_usage(nearest).free)
+
+
+def _best_backend() -> str:
+    """What uv will choose, guessed from the drivers' tools."""
+    if sys.platform == "darwin":
+        return "MPS"
+    if shutil.which("nvidia-smi"):
+        return "CUDA"
+    return "ROCm" if sys.platform == "linux" and shutil.which("rocminfo") else "CPU"
+
+
+def install(
+    online: bool, backend: str = "auto", folder: Path | None = None, base_python: Path | None = None
+) -> Task:
+    """Make the private environment anew, in the background; also how it is repaired and updated.
+
+    What was there stays until the new one has proved to work, so the worker can run until then, but it must
+    be stopped before the end on Windows. online: whether the artist allows to go online. base_python:
+    the interpreter to build on, by default the one running, which is Blender's. Result: the interpreter.
+    """
+    planned = plan(backend, folder)
+    if not online:
+        return Task(lambda task: _refuse_offline())
+    return Task(lambda task: _install(task, planned, backend, base_python or Path(sys.executable)))
+
+
+def _refuse_offline() -> None:
+    raise TaskError(
+        "Installing needs the internet, and Blender is set to stay offline: "
+        "allow online access in Edit › Preferences › System, or use a Python of your own."
+    )
+
+
+def _install(task: Task, planned: Plan, backend: str, base_python: Path) -> Path:
+    folder = planned.folder
+    if planned.free < planned.size:
+        raise TaskError(
+            f"The disk of {folder} has {planned.free / GIGABYTE:.1f} GB left and "
+            f"{planned.size / GIGABYTE:.1f} GB are needed: free some space and try again."
+        )
+    if folder.exists() and not (folder / "pyvenv.cfg").exists() and any(folder.iterdir()):
+        raise TaskError(f"The folder {folder} holds something else: move it away and try again.")
+    partial, cache = folder.with_name(folder.name + ".partial"), folder.with_name("cache")
+    python = str(python_in(partial))
+    reason = ""
+    try:
+        shutil.rmtree(partial, ignore_errors=True)  # left by an installation that was killed
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        task.report("Making a Python environment", 0.0)
+        # -I: neither this process's Python settings nor the user's site folder nor the current folder count
+        task.run([str(base_python), "-I", "-m", "venv", str(partial)])
+        task.report("Fetching the installer", 0.03)
+        task.run([python, "-I", "-m", "pip", "install", "--no-input", UV])
+        uv = [python, "-I", "-m", "uv", "pip", "install", "--python", python, "--cache-dir", str(cache)]
+        task.run(
+            [*uv, "--torch-backend", backend, "--requirement", str(REQUIREMENTS)],
+            every_second=lambda: _report_download(task, (partial, cache), planned.size),
+        )
+        task.report("Trying it out", 0.95)
+        device = _examine(task, python)
+        marker = {"device": device, "requirements": REQUIREMENTS.read_text(encoding="utf-8")}
+        (partial / MARKER).write_text(json.dumps(marker), encoding="utf-8")
+        _replace(folder, partial)
+    except (CommandError, OSError) as error:
+        reason = explain(str(error))
+        raise TaskError(reason) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if reason != NO_NETWORK:  # else the next attempt goes on from what has been fetched
+            shutil.rmtree(cache, ignore_errors=True)
+    return python_in(folder)
+
+
+def _report_download(task: Task, folders: tuple[Path, ...], total: int) -> None:
+    done = _size_on_disk(folders)
+    task.report(
+        f"Downloading packages, {done / GIGABYTE:.1f} of about {total / GIGABYTE:.1f} GB",
+        0.05 + 0.9 * min(done / total, 1.0),
+    )
+
+
+def _size_on_disk(folders: tuple[Path, ...]) -> int:
+    """Bytes in all files; one that is linked into several places, as uv does, counts once."""
+    sizes = {}
+    for folder in folders:
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):  # the installer moves its files about
+                    facts = os.lstat(os.path.join(parent, name))
+                    sizes[facts.st_dev, facts.st_ino] = facts.st_size
+    return sum(sizes.values())
+
+
+def _replace(folder: Path, partial: Path) -> None:
+    """Put the finished environment in its place. Its scripts name the old place, but only -m is ever used."""
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    try:
+        partial.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def check_python(python: Path) -> Task:
+    """Find out in the background whether a Python of the artist's own is fit. Result: its device's name."""
+    return Task(lambda task: _check_python(task, python))
+
+
+def _check_python(task: Task, python: Path) -> str:
+    task.report("Trying the Python out", 0.0)
+    try:
+        return _examine(task, str(python))
+    except OSError as error:
+        raise TaskError(
+            f"{python} cannot be run ({error.strerror}): choose a Python's own program."
+        ) from error
+    except CommandError as error:
+        raise TaskError(f"{python} does not act like a Python: choose a Python's own program.") from error
+
+
+def _examine(task: Task, python: str) -> str:
+    """The name of the device that the model would run on; raises TaskError when the Python is not fit."""
+    output = task.run([python, "-s", "-m", "vendor_model.doctor"], package_root=PACKAGE_ROOT)
+    try:
+        report = json.loads([line for line in output.splitlines() if line.startswith("{")][-1])
+        problem, device = report["problem"], report.get("device")
+    except (ValueError, LookupError, TypeError) as error:
+        raise CommandError(output) from error
+    if problem:
+        raise TaskError(f"{python} cannot run the model because {problem}: mend it or choose another one.")
+    return device

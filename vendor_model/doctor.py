@@ -1,0 +1,73 @@
+"""Is this Python fit for the model? `python -m vendor_model.doctor` says so in one line of JSON.
+
+Standard library only, and written so that a Python too old can still say that it is.
+"""
+
+import json
+import platform
+import re
+import sys
+from pathlib import Path
+
+OLDEST_PYTHON = (3, 11)
+REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+
+
+def version_numbers(version):
+    """The leading numbers of a version, "2.13.0+cpu" → (2, 13, 0); without trailing zeros for comparing."""
+    numbers = [int(number) for number in re.match(r"[0-9.]*", version).group().split(".") if number]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def lowest_versions(requirements):
+    """{package: lowest version} from the text of a requirements file."""
+    lines = (line.split("#")[0].strip() for line in requirements.splitlines())
+    return dict(line.split(">=") for line in lines if line)
+
+
+def find_problem(requirements):
+    """What this Python lacks, in words, or None."""
+    if sys.version_info < OLDEST_PYTHON:
+        return "it is Python {}, and {}.{} or newer is needed".format(
+            platform.python_version(), *OLDEST_PYTHON
+        )
+    import importlib.metadata
+
+    for package, lowest in lowest_versions(requirements).items():
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            return f"it lacks {package} {lowest} or newer"
+        if version_numbers(version) < version_numbers(lowest):
+            return f"it has {package} {version}, and {lowest} or newer is needed"
+    return None
+
+
+def try_device():
+    """Multiply two matrices where the model would run; the device's name."""
+    import torch
+
+    from vendor_model.device import choose_device
+
+    device = choose_device()
+    ones = torch.ones(64, 64, device=device)
+    if (ones @ ones).sum().item() != 64**3:
+        raise ArithmeticError(f"it multiplies wrongly on {device}")
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def main():
+    problem = find_problem(REQUIREMENTS.read_text(encoding="utf-8"))
+    report = {"problem": problem}
+    if problem is None:
+        try:
+            report["device"] = try_device()
+        except Exception as error:  # a broken installation fails in any way; the words are what is wanted
+            report["problem"] = f"PyTorch does not work in it ({type(error).__name__}: {error})"
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

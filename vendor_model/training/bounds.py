@@ -17,7 +17,6 @@ from vendor_model.training.distance_fields import (
     ELLIPSOID,
     KIND,
     OPERATION,
-    PRISM,
     REACH,
     ROUNDING,
     SIZE,

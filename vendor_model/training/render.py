@@ -17,6 +17,7 @@ from vendor_model.training.distance_fields import (
     pattern_weight,
     table_albedo,
     table_distance,
+    value_noise,
 )
 
 _TILE = 8
@@ -105,159 +106,177 @@ def trace(table, rotation, translation, scale, intrinsics, left, top, width, hei
 
 
 @_fast
-def _to_object(rotation, translation, scale, point, result):
-    x, y, z = point[0] - translation[0], point[1] - translation[1], point[2] - translation[2]
-    for k in range(3):
-        result[k] = (rotation[k, 0] * x + rotation[k, 1] * y + rotation[k, 2] * z) / scale
+def _turned(rotation, x, y, z):
+    return (
+        rotation[0, 0] * x + rotation[0, 1] * y + rotation[0, 2] * z,
+        rotation[1, 0] * x + rotation[1, 1] * y + rotation[1, 2] * z,
+        rotation[2, 0] * x + rotation[2, 1] * y + rotation[2, 2] * z,
+    )
 
 
 @_fast
-def _light(tables, starts, rotations, translations, scales, point, sun, softness):
+def _to_object(rotation, translation, scale, x, y, z):
+    x, y, z = _turned(rotation, x - translation[0], y - translation[1], z - translation[2])
+    return x / scale, y / scale, z / scale
+
+
+@_fast
+def _light(tables, starts, rotations, translations, scales, radii, px, py, pz, suns, hardness):
     """Share of the sun, 0..1, that arrives at a point of the camera frame."""
     share = 1.0
-    origin, direction = np.empty(3), np.empty(3)
     for k in range(len(scales)):
-        _to_object(rotations[k], translations[k], scales[k], point, origin)
-        for i in range(3):
-            direction[i] = (
-                rotations[k, i, 0] * sun[0] + rotations[k, i, 1] * sun[1] + rotations[k, i, 2] * sun[2]
-            )
-        along = -(origin[0] * direction[0] + origin[1] * direction[1] + origin[2] * direction[2])
-        apart = origin[0] ** 2 + origin[1] ** 2 + origin[2] ** 2 - along * along
-        radius = 0.82
-        if apart > radius * radius:
+        x, y, z = _to_object(rotations[k], translations[k], scales[k], px, py, pz)
+        dx, dy, dz = suns[k, 0], suns[k, 1], suns[k, 2]
+        along = -(x * dx + y * dy + z * dz)
+        room = radii[k] * radii[k] - (x * x + y * y + z * z - along * along)
+        if room <= 0.0:
             continue
-        half = np.sqrt(radius * radius - apart)
+        half = np.sqrt(room)
         at, end = max(along - half, 0.025), along + half
-        if end < at:
-            continue
         table = tables[starts[k] : starts[k + 1]]
         for _ in range(28):
-            distance = table_distance(
-                table,
-                len(table),
-                origin[0] + at * direction[0],
-                origin[1] + at * direction[1],
-                origin[2] + at * direction[2],
-            )
-            if distance < 0.002:
-                share = 0.0
-                break
-            share = min(share, softness * distance / at)
-            at += max(distance, 0.012)
             if at > end:
                 break
-        if share <= 0.0:
-            return 0.0
+            distance = table_distance(table, len(table), x + at * dx, y + at * dy, z + at * dz)
+            if distance < 0.002:
+                return 0.0
+            share = min(share, hardness * distance / at)
+            at += max(distance, 0.012)
     return share
 
 
 @_fast
-def _openness(tables, starts, rotations, translations, scales, point, normal, reach):
-    """How much of the surroundings a point sees, 0..1: objects nearby dim it."""
-    open_share = 1.0
-    lifted, local = np.empty(3), np.empty(3)
+def _openness(tables, starts, rotations, translations, scales, radii, px, py, pz, nx, ny, nz):
+    """How much of the surroundings a point sees, 0.25..1 for each object: what is near dims it."""
+    reach, share = 0.12, 1.0
     for k in range(len(scales)):
         step = reach * scales[k]
-        for i in range(3):
-            lifted[i] = point[i] + step * normal[i]
-        _to_object(rotations[k], translations[k], scales[k], lifted, local)
-        if local[0] ** 2 + local[1] ** 2 + local[2] ** 2 < (0.82 + reach) ** 2:
+        x, y, z = _to_object(
+            rotations[k], translations[k], scales[k], px + step * nx, py + step * ny, pz + step * nz
+        )
+        if x * x + y * y + z * z < (radii[k] + reach) ** 2:
             table = tables[starts[k] : starts[k + 1]]
-            distance = table_distance(table, len(table), local[0], local[1], local[2])
-            open_share *= min(max(0.25 + 0.75 * distance / reach, 0.25), 1.0)
-    return open_share
+            distance = table_distance(table, len(table), x, y, z)
+            share *= min(max(0.25 + 0.75 * distance / reach, 0.25), 1.0)
+    return share
 
 
 @_fast
-def _shade(color, normal, view, share, open_share, lights, gloss, result):
-    """Diffuse sun, two-tone sky light and a highlight, on a linear albedo; lights (4, 3):
-    direction to the sun, its colour, sky colour, up."""
-    sun = max(normal[0] * lights[0, 0] + normal[1] * lights[0, 1] + normal[2] * lights[0, 2], 0.0) * share
-    up = 0.5 + 0.5 * (normal[0] * lights[3, 0] + normal[1] * lights[3, 1] + normal[2] * lights[3, 2])
-    half, length = np.empty(3), 0.0
-    for k in range(3):
-        half[k] = lights[0, k] - view[k]
-        length += half[k] ** 2
-    aligned = (normal[0] * half[0] + normal[1] * half[1] + normal[2] * half[2]) / np.sqrt(length + 1e-9)
-    highlight = gloss * max(aligned, 0.0) ** 40 * share
-    for k in range(3):
-        sky = lights[2, k] * (0.35 + 0.65 * up) * open_share
-        result[k] = color[k] ** 2.2 * (sky + lights[1, k] * sun) + lights[1, k] * highlight
+def _object_normal(table, x, y, z):
+    """Direction of growing distance, by differences over the corners of a tetrahedron."""
+    e, n = 0.003, len(table)
+    a = table_distance(table, n, x + e, y - e, z - e)
+    b = table_distance(table, n, x - e, y - e, z + e)
+    c = table_distance(table, n, x - e, y + e, z - e)
+    d = table_distance(table, n, x + e, y + e, z + e)
+    nx, ny, nz = a - b - c + d, -a - b + c + d, -a + b - c + d
+    size = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12
+    return nx / size, ny / size, nz / size
+
+
+@_fast
+def _plane_color(plane, px, py, pz):
+    """Display-referred colour of a painted plane."""
+    u = px * plane[4] + py * plane[5] + pz * plane[6]
+    v = px * plane[7] + py * plane[8] + pz * plane[9]
+    period = plane[17]
+    share = pattern_weight(plane[16], u, 0.31 * period, v, period, plane[18], period)
+    rough = 4.0 / period
+    rough = 0.6 * value_noise(u * rough, v * rough, 0.5) + 0.4 * value_noise(
+        u * 3 * rough, v * 3 * rough, 0.5
+    )
+    dim = 1.0 + plane[19] * (rough - 0.5)
+    return (
+        min((plane[10] + share * (plane[13] - plane[10])) * dim, 1.0),
+        min((plane[11] + share * (plane[14] - plane[11])) * dim, 1.0),
+        min((plane[12] + share * (plane[15] - plane[12])) * dim, 1.0),
+    )
+
+
+@_fast
+def _visible_plane(planes, x, y, depth):
+    """Index and depth of the nearest plane in front of `depth` along (x, y, 1); -1 if there is none."""
+    best = -1
+    for m in range(len(planes)):
+        slope = planes[m, 0] * x + planes[m, 1] * y + planes[m, 2]
+        z = planes[m, 3] / slope if slope != 0.0 else -1.0
+        if 0.0 < z < min(depth, planes[m, 21]):
+            best, depth = m, z
+    return best, depth
 
 
 @_fast
 def shade(
-    backdrop, depth, owner, intrinsics, tables, starts, rotations, translations, scales, gloss, planes, lights
+    backdrop,
+    depth,
+    owner,
+    intrinsics,
+    tables,
+    starts,
+    rotations,
+    translations,
+    scales,
+    radii,
+    gloss,
+    planes,
+    lights,
 ):
     """Colour of every pixel, (H, W, 3) float32 linear; planes behind the objects are added to `depth`.
 
     backdrop: (H, W, 3) display-referred, seen where nothing else is. depth: (H, W) float32 z, inf where
-    no object is; owner: (H, W) index of the visible object or -1. planes: (M, 22) rows of normal (3),
-    offset, two axes in the plane (3 each), two colours (3 each), pattern, period, phase, roughness, gloss
-    and largest depth. lights: (5, 3), see `_shade`; lights[4, 0] is the hardness of shadows.
+    no object is; owner: (H, W) index of the visible object or -1. radii: (K,) of spheres around the
+    objects, object frame. planes: (M, 22) rows of normal (3), offset, two axes in the plane (3 each),
+    two colours (3 each), pattern, period, phase, roughness, gloss and largest depth. lights: (5, 3)
+    direction to the sun, its colour, the sky's colour, up, and (hardness of shadows, 0, 0).
     """
     height, width = depth.shape
     image = np.empty((height, width, 3), np.float32)
     focal, cx, cy = intrinsics[0, 0], intrinsics[0, 2], intrinsics[1, 2]
-    point, local, normal, view = np.empty(3), np.empty(3), np.empty(3), np.empty(3)
-    color, result = np.empty(3), np.empty(3)
-    softness = lights[4, 0]
+    sun, up = lights[0], lights[3]
+    suns = np.empty((len(scales), 3))
+    for k in range(len(scales)):
+        suns[k] = _turned(rotations[k], sun[0], sun[1], sun[2])
     for i in range(height):
         for j in range(width):
-            view[0], view[1], view[2] = -(j + 0.5 - cx) / focal, -(i + 0.5 - cy) / focal, 1.0
-            length = np.sqrt(view[0] ** 2 + view[1] ** 2 + 1.0)
+            vx, vy = -(j + 0.5 - cx) / focal, -(i + 0.5 - cy) / focal
             k = owner[i, j]
             if k >= 0:
-                for m in range(3):
-                    point[m] = view[m] * depth[i, j]
-                _to_object(rotations[k], translations[k], scales[k], point, local)
+                z = depth[i, j]
+                px, py, pz = vx * z, vy * z, z
+                x, y, z = _to_object(rotations[k], translations[k], scales[k], px, py, pz)
                 table = tables[starts[k] : starts[k + 1]]
-                x, y, z = local[0], local[1], local[2]
-                e, n = 0.003, len(table)
-                a = table_distance(table, n, x + e, y - e, z - e)
-                b = table_distance(table, n, x - e, y - e, z + e)
-                c = table_distance(table, n, x - e, y + e, z - e)
-                d = table_distance(table, n, x + e, y + e, z + e)
-                nx, ny, nz = a - b - c + d, -a - b + c + d, -a + b - c + d
-                size = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-12
-                for m in range(3):
-                    r = rotations[k]
-                    normal[m] = (r[0, m] * nx + r[1, m] * ny + r[2, m] * nz) / size
-                color[0], color[1], color[2] = table_albedo(table, x, y, z)
+                red, green, blue = table_albedo(table, x, y, z)
+                nx, ny, nz = _object_normal(table, x, y, z)
+                nx, ny, nz = _turned(rotations[k].T, nx, ny, nz)
                 shine = gloss[k]
             else:
-                best = -1
-                for m in range(len(planes)):
-                    plane = planes[m]
-                    slope = plane[0] * view[0] + plane[1] * view[1] + plane[2]
-                    z = plane[3] / slope if slope != 0.0 else -1.0
-                    if 0.0 < z < depth[i, j] and z < plane[21]:
-                        depth[i, j] = z
-                        best = m
-                if best < 0:
-                    for m in range(3):
-                        image[i, j, m] = backdrop[i, j, m] ** 2.2
+                m, z = _visible_plane(planes, vx, vy, depth[i, j])
+                if m < 0:
+                    for c in range(3):
+                        image[i, j, c] = backdrop[i, j, c] ** 2.2
                     continue
-                plane = planes[best]
-                for m in range(3):
-                    point[m], normal[m] = view[m] * depth[i, j], plane[m]
-                u = point[0] * plane[4] + point[1] * plane[5] + point[2] * plane[6]
-                v = point[0] * plane[7] + point[1] * plane[8] + point[2] * plane[9]
-                weight = pattern_weight(plane[16], u, 0.31 * plane[17], v, plane[17], plane[18], plane[17])
-                rough = pattern_weight(6, u, 3.7, v, plane[17] * 0.37, plane[18], 1.0)
-                for m in range(3):
-                    mixed = plane[10 + m] + weight * (plane[13 + m] - plane[10 + m])
-                    color[m] = min(max(mixed * (1.0 + plane[19] * (rough - 0.5)), 0.0), 1.0)
-                shine = plane[20]
-            for m in range(3):
-                view[m] /= length
-            facing = normal[0] * lights[0, 0] + normal[1] * lights[0, 1] + normal[2] * lights[0, 2]
+                depth[i, j] = z
+                px, py, pz = vx * z, vy * z, z
+                red, green, blue = _plane_color(planes[m], px, py, pz)
+                nx, ny, nz = planes[m, 0], planes[m, 1], planes[m, 2]
+                shine = planes[m, 20]
+            facing = nx * sun[0] + ny * sun[1] + nz * sun[2]
             share = 0.0
             if facing > 0.0:
-                share = _light(tables, starts, rotations, translations, scales, point, lights[0], softness)
-            open_share = _openness(tables, starts, rotations, translations, scales, point, normal, 0.12)
-            _shade(color, normal, view, share, open_share, lights, shine, result)
-            for m in range(3):
-                image[i, j, m] = result[m]
+                share = facing * _light(
+                    tables, starts, rotations, translations, scales, radii, px, py, pz, suns, lights[4, 0]
+                )
+            sky = _openness(tables, starts, rotations, translations, scales, radii, px, py, pz, nx, ny, nz)
+            sky *= 0.675 + 0.325 * (nx * up[0] + ny * up[1] + nz * up[2])
+            length = np.sqrt(vx * vx + vy * vy + 1.0)
+            hx, hy, hz = sun[0] - vx / length, sun[1] - vy / length, sun[2] - 1.0 / length
+            aligned = (nx * hx + ny * hy + nz * hz) / np.sqrt(hx * hx + hy * hy + hz * hz + 1e-9)
+            highlight = shine * max(aligned, 0.0) ** 40 if share > 0.0 else 0.0
+            image[i, j, 0] = red**2.2 * (sky * lights[2, 0] + share * lights[1, 0]) + highlight * lights[1, 0]
+            image[i, j, 1] = (
+                green**2.2 * (sky * lights[2, 1] + share * lights[1, 1]) + highlight * lights[1, 1]
+            )
+            image[i, j, 2] = (
+                blue**2.2 * (sky * lights[2, 2] + share * lights[1, 2]) + highlight * lights[1, 2]
+            )
     return image

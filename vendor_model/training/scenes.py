@@ -117,6 +117,8 @@ def _trace(placed: Sequence[_Placed], intrinsics, size):
         full[index] = np.isfinite(found).sum()
         rows = slice(max(top, 0), min(top + height, size[0]))
         columns = slice(max(left, 0), min(left + width, size[1]))
+        if rows.start >= rows.stop or columns.start >= columns.stop:
+            continue
         inside = found[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
         nearer = inside < depth[rows, columns]
         depth[rows, columns][nearer] = inside[nearer]
@@ -168,6 +170,7 @@ def _finish(rng, kind, size, camera, placed, picture, planes) -> Scene:
         np.stack([one.rotation for one in placed]),
         np.stack([one.translation for one in placed]),
         np.array([one.scale for one in placed]),
+        np.array([np.linalg.norm(one.shape.half_size) for one in placed]),
         gloss,
         np.array(planes, np.float64).reshape(-1, 22),
         _lights(rng, camera.rotation[:, 2]),
@@ -255,6 +258,8 @@ def _pasted(rng, size, categories) -> Scene:
         _, owner, full = _trace([hidden, occluder], coarse, small)
         if 0.15 < (owner == 0).sum() / max(full[0], 1) < 0.85:
             break
+    else:
+        return _pasted(rng, size, categories)
     placed = [hidden, occluder]
     picture = backdrops.any_picture(rng, size)
     return _finish(rng, "pasted", size, camera, placed, picture, _far_wall(rng, camera, placed))

@@ -196,8 +196,9 @@ def potted_plant(a, rng):
         for _ in range(rng.integers(0, 5)):
             offset = rng.normal(size=3)
             offset *= crown * 0.8 / np.linalg.norm(offset)
-            a.ellipsoid(offset + (0, 0, height + stem + crown * 0.8), crown * u(0.3, 0.5), green, blend=0.03)
-            a.ellipsoid(offset * 1.3 + (0, 0, height + stem + crown * 0.8), 0.035, plain(rng))
+            middle = np.array([0, 0, height + stem + crown * 0.8])
+            a.ellipsoid(middle + offset, crown * u(0.3, 0.5), green, blend=0.03)
+            a.ellipsoid(middle + 1.3 * offset, 0.035, plain(rng))
 
 
 def mushroom(a, rng):

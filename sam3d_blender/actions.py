@@ -20,9 +20,7 @@ from .properties import SAM3D_PG_photo, SAM3D_PG_prompt
 from .scene import photo as photos
 from .scene.camera import camera_of, look_through
 from .scene.reconstruction import Part, write_reconstruction
-from .worker import environment
 from .worker.jobs import Job, JobState
-from .worker.task import Task
 
 OnProgress = Callable[[Job], None]
 
@@ -44,9 +42,6 @@ class Reconstruction:
 
 reconstruction: Reconstruction | None = None
 """The last one that was started; `reconstruction.job` tells whether it is over."""
-
-installation: Task | None = None
-"""The last one that was started."""
 
 _segmentations: dict[str, tuple[str, Job]] = {}
 """By prompt: the key of the clicks whose mask is on its way, and the job that brings it."""
@@ -273,34 +268,6 @@ def view_through_camera() -> None:
     if camera is None:
         raise ArtistError("This photo has no camera yet; reconstruct its objects first.")
     look_through(scene, camera)
-
-
-# Set-up
-
-
-def install_environment() -> Task:
-    """Make the worker's private Python environment, or make it anew; returns at once, the task goes on.
-
-    It goes online only if Blender may. The worker ends first: its files are about to be replaced.
-    """
-    global installation
-    if is_installing():
-        raise ArtistError("The installation is under way; wait for it, or cancel it first.")
-    if is_reconstructing():
-        raise ArtistError("A reconstruction is under way; wait for it, or cancel it first.")
-    session.stop()
-    installation = environment.install(online=bpy.app.online_access)
-    return session.follow(installation, lambda task: None)
-
-
-def is_installing() -> bool:
-    return installation is not None and not installation.is_over
-
-
-def cancel_installation() -> None:
-    """Give up the installation under way; an environment that was there before stays."""
-    if is_installing():
-        installation.cancel()
 
 
 def _prompt(prompts: SAM3D_PG_photo, name: str | None) -> SAM3D_PG_prompt:

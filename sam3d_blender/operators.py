@@ -1,16 +1,17 @@
 """Operators: each calls one action and turns its refusal into a report."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
-from . import actions
+from . import actions, installation
 from .core.errors import ArtistError
 from .panels import draw_sentence
-from .scene import photo as photos
 from .worker import environment
 from .worker.jobs import JobState
+from .worker.task import Task
 
 IMAGE_FILES = "*.png;*.jpg;*.jpeg;*.webp;*.tif;*.tiff;*.bmp;*.exr"
 
@@ -60,10 +61,7 @@ class SAM3D_OT_load_photo(PicksFile, Action, bpy.types.Operator):
     bl_label = "Load Photo"
 
     def act(self, context):
-        image = actions.load_photo(self.filepath)
-        for area in context.screen.areas if context.screen else ():
-            if area.type == "IMAGE_EDITOR":
-                area.spaces.active.image = image
+        actions.load_photo(self.filepath)
 
 
 class SAM3D_OT_add_object(NeedsPhoto, Action, bpy.types.Operator):
@@ -136,80 +134,6 @@ class SAM3D_OT_add_mask(NeedsPhoto, PicksFile, Action, bpy.types.Operator):
             if source is None:
                 raise ArtistError(f"There is no image “{self.image}” in this file; name one that is.")
         actions.add_mask(source, self.name)
-
-
-class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
-    """Click on objects in the photo; Alt-click excludes what is not part of them"""
-
-    bl_idname = "sam3d.click"
-    bl_label = "Click Objects"
-
-    HINT = "Click: on the object   Alt Click: beside it   Backspace: take back   Tab: next object   Enter: done"
-
-    @classmethod
-    def poll(cls, context):
-        if not context.area or context.area.type != "IMAGE_EDITOR":
-            cls.poll_message_set("Click in the Image Editor")
-            return False
-        return super().poll(context)
-
-    def invoke(self, context, event):
-        context.space_data.image = context.scene.sam3d.photo
-        self._area = context.area
-        context.window_manager.modal_handler_add(self)
-        context.window.cursor_modal_set("CROSSHAIR")
-        context.workspace.status_text_set(self.HINT)
-        return {"RUNNING_MODAL"}
-
-    def modal(self, context, event):
-        photo = context.scene.sam3d.photo
-        if photo is None or self._area not in context.screen.areas[:] or self._area.type != "IMAGE_EDITOR":
-            return self._end(context)
-        region = self._region_under(event)
-        if event.value != "PRESS" or region is None or region.type != "WINDOW":
-            return {"PASS_THROUGH"}
-        if event.type in {"RET", "NUMPAD_ENTER", "ESC"}:
-            return self._end(context)
-        if event.type == "LEFTMOUSE":
-            u, v = region.view2d.region_to_view(event.mouse_x - region.x, event.mouse_y - region.y)
-            height, width = photos.size(photo)
-            x, y, positive = u * width, (1 - v) * height, not event.alt
-            self._do("Add Click", lambda: actions.add_click(x, y, positive, wait=False))
-        elif event.type == "BACK_SPACE":
-            self._do("Remove Click", lambda: actions.remove_click(wait=False))
-        elif event.type == "TAB":
-            self._do("Add Object", actions.add_object)
-        else:
-            return {"PASS_THROUGH"}
-        self._area.tag_redraw()
-        return {"RUNNING_MODAL"}
-
-    def cancel(self, context):
-        self._end(context)
-
-    def _do(self, message, action):
-        try:
-            action()
-        except ArtistError as error:
-            self.report({"ERROR"}, str(error))
-        else:
-            bpy.ops.ed.undo_push(message=message)
-
-    def _region_under(self, event):
-        """The region of our editor under the mouse; the sidebar may lie on top of the photo."""
-        regions = [
-            region
-            for region in self._area.regions
-            if 0 <= event.mouse_x - region.x < region.width and 0 <= event.mouse_y - region.y < region.height
-        ]
-        return next(
-            (region for region in regions if region.type != "WINDOW"), regions[0] if regions else None
-        )
-
-    def _end(self, context):
-        context.window.cursor_modal_restore()
-        context.workspace.status_text_set(None)
-        return {"FINISHED"}
 
 
 class SAM3D_OT_reconstruct(NeedsPhoto, Action, bpy.types.Operator):
@@ -292,7 +216,7 @@ class SAM3D_OT_install_environment(bpy.types.Operator):
     bl_label = "Install"
 
     def invoke(self, context, event):
-        if not bpy.app.online_access and bpy.app.online_access_override is False:
+        if not bpy.app.online_access and not bpy.app.online_access_override:
             return bpy.ops.extensions.userpref_allow_online_popup("INVOKE_DEFAULT")
         return context.window_manager.invoke_props_dialog(self, width=480, confirm_text="Install")
 
@@ -300,15 +224,23 @@ class SAM3D_OT_install_environment(bpy.types.Operator):
         draw_sentence(self.layout, environment.plan().sentence, width=70)
 
     def execute(self, context):
-        try:
-            task = actions.install_environment()
-        except ArtistError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        if bpy.app.background and task.wait().error:
-            self.report({"ERROR"}, task.error)
-            return {"CANCELLED"}
-        return {"FINISHED"}
+        return run_task(self, installation.install_environment)
+
+
+class SAM3D_OT_use_python(bpy.types.Operator):
+    """Run the model in a Python of your own that has PyTorch and what else it needs"""
+
+    bl_idname = "sam3d.use_python"
+    bl_label = "Use This Python"
+
+    filepath: StringProperty(subtype="FILE_PATH", options={"SKIP_SAVE"})
+
+    def invoke(self, context, event):
+        context.window_manager.fileselect_add(self)
+        return {"RUNNING_MODAL"}
+
+    def execute(self, context):
+        return run_task(self, lambda: installation.use_python(self.filepath))
 
 
 class SAM3D_OT_cancel_installation(bpy.types.Operator):
@@ -318,8 +250,20 @@ class SAM3D_OT_cancel_installation(bpy.types.Operator):
     bl_label = "Cancel"
 
     def execute(self, context):
-        actions.cancel_installation()
+        installation.cancel()
         return {"FINISHED"}
+
+
+def run_task(operator: bpy.types.Operator, start: Callable[[], Task]) -> set[str]:
+    """Start a task that the panel follows; without a window, wait for its end."""
+    try:
+        task = start()
+        if bpy.app.background and task.wait().error:
+            raise ArtistError(task.error)
+    except ArtistError as error:
+        operator.report({"ERROR"}, str(error))
+        return {"CANCELLED"}
+    return {"FINISHED"}
 
 
 CLASSES = (
@@ -329,10 +273,10 @@ CLASSES = (
     SAM3D_OT_add_click,
     SAM3D_OT_remove_click,
     SAM3D_OT_add_mask,
-    SAM3D_OT_click,
     SAM3D_OT_reconstruct,
     SAM3D_OT_cancel,
     SAM3D_OT_view_through_camera,
     SAM3D_OT_install_environment,
+    SAM3D_OT_use_python,
     SAM3D_OT_cancel_installation,
 )

@@ -14,7 +14,10 @@ ACTIVE_FILL_OPACITY = 0.5
 LARGEST_TEXTURE = 2048
 """Pixels of the longer side; a larger mask is shown by every n-th pixel."""
 
-POINT_RADIUS = 6.0
+POINT_RADIUS, INACTIVE_POINT_RADIUS = 6.0, 4.0
+RIM_WIDTH = 0.25
+"""Of the white rim around a point, in radii."""
+
 RIM = (1.0, 1.0, 1.0, 1.0)
 POSITIVE = (0.10, 0.75, 0.20, 1.0)
 NEGATIVE = (0.90, 0.15, 0.15, 1.0)
@@ -59,16 +62,17 @@ def draw() -> None:
             _draw_over_photo(view, shown[key])
     _textures.clear()
     _textures.update(shown)
-    if prompts.active and prompts.active.show_mask:
-        _draw_clicks(view, prompts.active.clicks, photo.size, context.preferences.system.ui_scale)
+    for prompt in prompts.prompts:
+        if prompt.show_mask:
+            radius = POINT_RADIUS if prompt == prompts.active else INACTIVE_POINT_RADIUS
+            _draw_clicks(view, prompt.clicks, photo.size, radius * context.preferences.system.ui_scale)
     gpu.state.blend_set("NONE")
 
 
 def mask_colors(mask: np.ndarray, color: tuple[float, float, float], is_active: bool) -> np.ndarray:
     """(h, w, 4) float32 display-referred, bottom row first: translucent inside, opaque at the outline."""
-    mask = mask[
-        :: math.ceil(max(mask.shape) / LARGEST_TEXTURE), :: math.ceil(max(mask.shape) / LARGEST_TEXTURE)
-    ]
+    step = math.ceil(max(mask.shape) / LARGEST_TEXTURE)
+    mask = mask[::step, ::step]
     rgba = np.zeros((*mask.shape, 4), np.float32)
     rgba[..., :3] = color
     rgba[mask, 3] = ACTIVE_FILL_OPACITY if is_active else FILL_OPACITY
@@ -98,17 +102,17 @@ def _draw_over_photo(view, texture: gpu.types.GPUTexture) -> None:
     batch_for_shader(shader, "TRI_FAN", corners).draw(shader)
 
 
-def _draw_clicks(view, clicks, photo_size, ui_scale: float) -> None:
+def _draw_clicks(view, clicks, photo_size, radius: float) -> None:
     width, height = photo_size
-    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-    shader.bind()
     for click in clicks:
         x, y = view.view_to_region(click.x / width, 1 - click.y / height, clip=False)
-        for radius, color in (
-            (POINT_RADIUS + 1.5, RIM),
-            (POINT_RADIUS, POSITIVE if click.positive else NEGATIVE),
-        ):
-            radius *= ui_scale
-            circle = [(x + radius * dx, y + radius * dy) for dx, dy in _CIRCLE]
-            shader.uniform_float("color", color)
-            batch_for_shader(shader, "TRI_FAN", {"pos": circle}).draw(shader)
+        _draw_disc(x, y, radius * (1 + RIM_WIDTH), RIM)
+        _draw_disc(x, y, radius, POSITIVE if click.positive else NEGATIVE)
+
+
+def _draw_disc(x: float, y: float, radius: float, color) -> None:
+    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
+    shader.bind()
+    shader.uniform_float("color", color)
+    circle = [(x + radius * dx, y + radius * dy) for dx, dy in _CIRCLE]
+    batch_for_shader(shader, "TRI_FAN", {"pos": circle}).draw(shader)

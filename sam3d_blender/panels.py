@@ -4,7 +4,7 @@ import textwrap
 
 import bpy
 
-from . import actions, session
+from . import actions, installation, session
 from .core.state import progress_text
 from .worker import environment
 
@@ -42,7 +42,7 @@ class PhotoPanel:
     def draw(self, context):
         layout = self.layout
         settings = context.scene.sam3d
-        if session.python() is None or actions.is_installing():
+        if session.python() is None or installation.is_under_way():
             draw_installation(layout)
             layout.separator()
         layout.template_ID(settings, "photo", open="sam3d.load_photo")
@@ -50,19 +50,23 @@ class PhotoPanel:
             layout.label(text="Load a photo, then click its objects", icon="INFO")
             return
         draw_objects(layout, settings.photo.sam3d)
+        if context.area and context.area.type == "IMAGE_EDITOR":
+            layout.operator("sam3d.click", icon="RESTRICT_SELECT_OFF")
+        layout.operator("sam3d.add_mask", text="Add Mask from File", icon="IMAGE_ALPHA")
+        draw_active(layout, settings.photo.sam3d.active)
 
 
 def draw_objects(layout, photo) -> None:
-    """The list of objects with what can be done to the active one. photo: `Image.sam3d`."""
+    """The list of objects. photo: `Image.sam3d`."""
     row = layout.row()
     row.template_list("SAM3D_UL_prompts", "", photo, "prompts", photo, "active_index", rows=4)
     side = row.column(align=True)
     side.operator("sam3d.add_object", text="", icon="ADD")
     side.operator("sam3d.remove_object", text="", icon="REMOVE")
-    column = layout.column(align=True)
-    column.operator("sam3d.click", icon="RESTRICT_SELECT_OFF")
-    column.operator("sam3d.add_mask", text="Add Mask from File", icon="IMAGE_ALPHA")
-    prompt = photo.active
+
+
+def draw_active(layout, prompt) -> None:
+    """What the active object's mask is made of, and why there is none."""
     if prompt is None:
         return
     row = layout.row()
@@ -116,15 +120,15 @@ def draw_sentence(layout, sentence: str, width: int = 36) -> None:
 
 def draw_installation(layout, width: int = 36) -> None:
     """How the worker's Python environment is, and the button that makes it."""
-    if actions.is_installing():
-        task = actions.installation
+    task = installation.task
+    if installation.is_under_way():
         layout.progress(factor=task.fraction, text=progress_text(task.message, task.elapsed))
         layout.operator("sam3d.cancel_installation", icon="X")
         return
     state = environment.check()
     draw_sentence(layout, state.reason, width)
-    if actions.installation and actions.installation.error:
-        draw_sentence(layout, actions.installation.error, width)
+    if task:
+        draw_sentence(layout, task.error or task.message, width)
     is_there = state.condition != environment.Condition.MISSING
     layout.operator(
         "sam3d.install_environment", text="Install Again" if is_there else "Install", icon="IMPORT"
@@ -135,7 +139,9 @@ def draw_preferences(layout, preferences) -> None:
     """Environment, own Python, model: the add-on's preferences."""
     draw_installation(layout, width=90)
     layout.separator()
-    layout.prop(preferences, "python", text="Use This Python")
+    row = layout.row(align=True)
+    row.prop(preferences, "python")
+    row.operator("sam3d.use_python", text="", icon="FILEBROWSER")
     layout.prop(preferences, "checkpoint")
 
 

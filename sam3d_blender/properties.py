@@ -92,7 +92,12 @@ class SAM3D_PG_scene(bpy.types.PropertyGroup):
     stage_seconds: JSON, seconds by stage of `protocol.STAGES`; peak_memory_mb: of the worker.
     """
 
-    photo: PointerProperty(type=bpy.types.Image, name="Photo", description="The photo to take objects from")
+    photo: PointerProperty(
+        type=bpy.types.Image,
+        name="Photo",
+        description="The photo to take objects from",
+        update=lambda self, context: show_photo(self.photo),
+    )
     seed: IntProperty(
         name="Seed", min=0, default=42, description="The same seed and masks give the same objects again"
     )
@@ -136,6 +141,14 @@ class SAM3D_preferences(bpy.types.AddonPreferences):
         from .panels import draw_preferences  # panels draw what is defined here
 
         draw_preferences(self.layout, self)
+
+
+def show_photo(photo: bpy.types.Image | None) -> None:
+    """Let every Image Editor of the window show the photo that is worked on."""
+    screen = bpy.context.screen
+    for area in screen.areas if photo and screen else ():
+        if area.type == "IMAGE_EDITOR":
+            area.spaces.active.image = photo
 
 
 def preferences() -> SAM3D_preferences | None:

@@ -2,9 +2,9 @@
 
 import bpy
 
-from . import handlers, operators, overlay, panels, properties
+from . import click_tool, handlers, operators, overlay, panels, properties
 
-CLASSES = (*properties.CLASSES, *operators.CLASSES, *panels.CLASSES)
+CLASSES = (*properties.CLASSES, *operators.CLASSES, click_tool.SAM3D_OT_click, *panels.CLASSES)
 
 
 def register() -> None:

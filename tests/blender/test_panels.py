@@ -1,0 +1,111 @@
+"""What the panels show, drawn onto a layout that writes down what it is given."""
+
+import bpy
+import pytest
+
+
+class Paper:
+    """Takes every call of a `UILayout`, and notes texts and operators."""
+
+    def __init__(self, notes: list[str] | None = None):
+        self.notes = [] if notes is None else notes
+
+    def __getattr__(self, name):
+        def element(*arguments, text="", **_):
+            if name in ("operator", "prop", "template_ID", "template_list", "progress"):
+                self.notes.append(
+                    f"{name} {next((a for a in arguments[::-1] if isinstance(a, str)), '')}".strip()
+                )
+            if text:
+                self.notes.append(text)
+            return Paper(self.notes)
+
+        return element
+
+
+class Panel:
+    def __init__(self):
+        self.layout = Paper()
+
+
+@pytest.fixture
+def drawn(sam3d):
+    """`drawn("PhotoPanel")`: the notes of a panel as it is now."""
+
+    def draw(name: str) -> list[str]:
+        panel = Panel()
+        getattr(sam3d("panels"), name).draw(panel, bpy.context)
+        return panel.layout.notes
+
+    return draw
+
+
+@pytest.fixture
+def photo(sam3d, photo_file):
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    return bpy.context.scene.sam3d.photo
+
+
+def test_without_a_photo_the_panel_says_what_to_do(drawn):
+    assert "Load a photo, then click its objects" in drawn("PhotoPanel")
+
+
+def test_without_a_python_the_panel_offers_to_install_one(sam3d, drawn, monkeypatch):
+    monkeypatch.setattr(sam3d("session"), "python", lambda: None)
+    assert "operator sam3d.install_environment" in drawn("PhotoPanel")
+
+
+def test_clicks_of_the_active_object_are_counted(photo, drawn):
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    bpy.ops.sam3d.add_click(x=34, y=40, positive=False)
+    notes = drawn("PhotoPanel")
+    assert "Clicks: 2" in notes
+    assert "operator sam3d.remove_click" in notes
+
+
+def test_a_mask_from_a_file_is_told_apart(photo, drawn, mask_file):
+    bpy.ops.sam3d.add_mask(filepath=str(mask_file))
+    assert "Given mask" in drawn("PhotoPanel")
+
+
+def test_why_an_object_has_no_mask_is_said_in_full(photo, drawn):
+    bpy.ops.sam3d.add_object(name="cup")
+    sentence = "Nothing was found at the clicks; click in the middle of the object."
+    photo.sam3d.prompts["cup"].message = sentence
+    assert sentence in " ".join(drawn("PhotoPanel"))
+
+
+def test_a_reconstruction_under_way_shows_its_stage_and_the_way_out(sam3d, photo, drawn):
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    assert "operator sam3d.reconstruct" in drawn("ReconstructPanel")
+    bpy.context.scene.sam3d.seed = 99
+    actions, session = sam3d("actions"), sam3d("session")
+    job = actions.start_reconstruction().job
+    while not job.stage:
+        session.client().poll()
+    notes = drawn("ReconstructPanel")
+    assert any(note.startswith("Shaping the object · 0:0") for note in notes)
+    assert "operator sam3d.cancel" in notes
+    assert "operator sam3d.reconstruct" not in notes
+    actions.cancel()
+    session.wait(job)
+
+
+def test_a_failure_stays_in_the_panel(sam3d, photo, drawn):
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    actions, session = sam3d("actions"), sam3d("session")
+    bpy.context.scene.sam3d.seed = 99
+    job = actions.start_reconstruction().job
+    while not job.stage:
+        session.client().poll()
+    session.client()._process.kill()
+    session.wait(job)
+    assert "stopped during the job" in " ".join(drawn("ReconstructPanel"))
+
+
+def test_the_preferences_show_the_environment_the_python_and_the_model(sam3d):
+    layout = Paper()
+    sam3d("panels").draw_preferences(layout, sam3d("properties").preferences())
+    assert "operator sam3d.install_environment" in layout.notes
+    assert "prop python" in layout.notes
+    assert "prop checkpoint" in layout.notes

@@ -1,0 +1,98 @@
+"""Photos of every make come into Blender upright, and the worker sees the same picture."""
+
+import struct
+
+import bpy
+import numpy as np
+import pytest
+
+from tools import pictures
+
+TIFF = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)
+"""An EXIF block that says: turn me a quarter to the right."""
+
+
+@pytest.fixture
+def turned_png(tmp_path):
+    """48 × 32 pixels, red at the top left as stored, which is the top right when upright."""
+    path = tmp_path / "turned.png"
+    colors = np.zeros((32, 48, 3), np.float32)
+    colors[:4, :4, 0] = 1
+    pictures.write(path, colors)
+    data = path.read_bytes()
+    chunk = struct.pack(">I", len(TIFF)) + b"eXIf" + TIFF
+    after_header = 8 + 25
+    import zlib
+
+    checksum = struct.pack(">I", zlib.crc32(b"eXIf" + TIFF))
+    path.write_bytes(data[:after_header] + chunk + checksum + data[after_header:])
+    return path
+
+
+def test_a_turned_photo_is_shown_upright(sam3d, turned_png):
+    bpy.ops.sam3d.load_photo(filepath=str(turned_png))
+    photo = bpy.context.scene.sam3d.photo
+    assert tuple(photo.size) == (32, 48)
+    colors = sam3d("scene.photo").rgb(photo)
+    assert colors[1, -2, 0] == 255
+    assert colors[1, 1, 0] == 0
+
+
+def test_a_turned_photo_stays_upright_in_the_saved_file(sam3d, turned_png, tmp_path):
+    bpy.ops.sam3d.load_photo(filepath=str(turned_png))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    assert tuple(bpy.context.scene.sam3d.photo.size) == (32, 48)
+
+
+def test_the_worker_reads_the_file_of_a_photo_and_the_pixels_of_a_painting(sam3d, photo_file):
+    photos = sam3d("scene.photo")
+    photo = photos.load(photo_file)
+    assert photos.content(photo) == photo_file
+    photo.pixels[0] = 1.0
+    assert photos.content(photo).shape == (96, 128, 3)
+    painting = bpy.data.images.new("Painting", 40, 30)
+    assert photos.content(painting).shape == (30, 40, 3)
+
+
+def test_an_image_of_the_file_serves_as_a_photo(sam3d):
+    painting = bpy.data.images.new("Painting", 40, 30)
+    painting.pixels.foreach_set(np.full(40 * 30 * 4, 0.5, np.float32))
+    painting.update()
+    bpy.context.scene.sam3d.photo = painting
+    assert bpy.ops.sam3d.add_click(x=20, y=15) == {"FINISHED"}
+    assert bpy.ops.sam3d.reconstruct() == {"FINISHED"}
+
+
+def test_a_painted_image_serves_as_a_mask(sam3d, photo_file):
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    painting = bpy.data.images.new("Lamp", 128, 96)
+    values = np.zeros((96, 128, 4), np.float32)
+    values[10:30, 40:60] = 1
+    values[..., 3] = 1
+    painting.pixels.foreach_set(values[::-1].ravel())
+    painting.update()
+    assert bpy.ops.sam3d.add_mask(image="Lamp") == {"FINISHED"}
+    prompt = bpy.context.scene.sam3d.photo.sam3d.prompts["Lamp"]
+    np.testing.assert_array_equal(sam3d("core.masks").unpack(prompt.mask), values[..., 0] > 0)
+
+
+def test_clicks_on_an_object_with_a_given_mask_are_refused(sam3d, photo_file, mask_file):
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    bpy.ops.sam3d.add_mask(filepath=str(mask_file))
+    with pytest.raises(RuntimeError, match="mask of its own"):
+        bpy.ops.sam3d.add_click(x=3, y=4)
+
+
+def test_removing_clicks_takes_the_mask_along(sam3d, photo_file):
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    bpy.ops.sam3d.add_click(x=60, y=40)
+    prompt = bpy.context.scene.sam3d.photo.sam3d.active
+    both = sam3d("core.masks").unpack(prompt.mask).sum()
+    bpy.ops.sam3d.remove_click()
+    assert sam3d("core.masks").unpack(prompt.mask).sum() < both
+    bpy.ops.sam3d.remove_click()
+    assert prompt.mask == ""
+    with pytest.raises(RuntimeError, match="0 clicks"):
+        bpy.ops.sam3d.remove_click()

@@ -1,0 +1,140 @@
+"""An object is renewed while nobody has worked on it, and kept beside the new one once somebody has."""
+
+import bpy
+import pytest
+
+
+@pytest.fixture
+def cup(sam3d, photo_file):
+    """The name of a reconstructed object: Blender may replace the object itself."""
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    bpy.ops.sam3d.add_object(name="cup")
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    bpy.ops.sam3d.reconstruct()
+    return bpy.data.objects["cup"]
+
+
+def meshes() -> list[str]:
+    return sorted(obj.name for obj in bpy.context.scene.objects if obj.type == "MESH")
+
+
+def move(cup):
+    cup.location.z += 0.01
+
+
+def turn(cup):
+    cup.rotation_quaternion.w += 0.01
+
+
+def rename(cup):
+    cup.name = "my cup"
+
+
+def sculpt(cup):
+    cup.data.vertices[0].co.x += 0.001
+
+
+def paint(cup):
+    cup.data.color_attributes.active_color.data[0].color_srgb = (0, 0, 1, 1)
+
+
+def polish(cup):
+    cup.data.materials[0].node_tree.nodes["Principled BSDF"].inputs["Roughness"].default_value = 0.1
+
+
+def rewire(cup):
+    tree = cup.data.materials[0].node_tree
+    tree.links.remove(tree.links[0])
+
+
+def dress(cup):
+    cup.data.materials[0] = bpy.data.materials.new("Gold")
+
+
+def subdivide(cup):
+    cup.modifiers.new("Subdivision", "SUBSURF")
+
+
+def follow_an_empty(cup):
+    cup.parent = bpy.data.objects.new("Table", None)
+
+
+def animate(cup):
+    cup.keyframe_insert("location", frame=1)
+
+
+EDITS = (move, turn, rename, sculpt, paint, polish, rewire, dress, subdivide, follow_an_empty, animate)
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_the_artist_did_is_noticed_and_kept(sam3d, cup, edit):
+    touched = sam3d("scene.touched")
+    assert not touched.is_touched(cup)
+    edit(cup)
+    assert touched.is_touched(cup)
+    kept = touched.fingerprint(cup)
+    bpy.ops.sam3d.reconstruct()
+    assert len(meshes()) == 2
+    assert touched.fingerprint(cup) == kept
+
+
+def test_saving_loading_and_looking_is_no_edit(sam3d, cup, tmp_path):
+    cup.select_set(True)
+    cup.hide_viewport = True
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    assert not sam3d("scene.touched").is_touched(bpy.data.objects["cup"])
+
+
+def test_replacing_when_asked_renews_the_edited_object_itself(cup):
+    move(cup)
+    moved = cup.location.copy()
+    bpy.ops.sam3d.reconstruct(replace=True)
+    assert meshes() == ["cup"]
+    assert cup.location != moved
+
+
+def test_renewing_leaves_no_orphans(cup):
+    bpy.ops.sam3d.reconstruct()
+    assert [mesh.name for mesh in bpy.data.meshes] == ["cup"]
+    assert [material.name for material in bpy.data.materials] == ["cup"]
+
+
+def test_a_camera_that_was_moved_stays_and_takes_its_objects_along(cup):
+    camera = bpy.context.scene.camera
+    in_camera = camera.matrix_world.inverted() @ cup.matrix_world
+    camera.location = (3, -2, 1.5)
+    camera.rotation_euler = (1.2, 0.1, 0.7)
+    bpy.context.view_layer.update()
+    bpy.ops.sam3d.reconstruct()
+    assert tuple(camera.location) == (3, -2, 1.5)
+    again = camera.matrix_world.inverted() @ cup.matrix_world
+    for row, expected in zip(again, in_camera, strict=True):
+        assert tuple(row) == pytest.approx(tuple(expected), abs=1e-5)
+
+
+def test_another_photo_brings_its_own_collection_and_camera(sam3d, cup, photo_file, tmp_path):
+    first = bpy.context.scene.camera
+    other = tmp_path / "other.png"
+    other.write_bytes(photo_file.read_bytes())
+    bpy.ops.sam3d.load_photo(filepath=str(other))
+    bpy.ops.sam3d.add_click(x=60, y=50)
+    bpy.ops.sam3d.reconstruct()
+    assert {collection.name for collection in bpy.context.scene.collection.children} == {"a photo", "other"}
+    assert bpy.context.scene.camera != first
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    assert [prompt.name for prompt in bpy.context.scene.sam3d.photo.sam3d.prompts] == ["cup"]
+
+
+def test_the_artists_own_camera_stays_the_scenes(sam3d, photo_file):
+    own = bpy.data.objects.new("Mine", bpy.data.cameras.new("Mine"))
+    scene = bpy.context.scene
+    scene.collection.objects.link(own)
+    scene.camera, scene.render.resolution_x = own, 640
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    bpy.ops.sam3d.reconstruct()
+    assert (scene.camera, scene.render.resolution_x) == (own, 640)
+    bpy.ops.sam3d.view_through_camera()
+    assert scene.camera.sam3d.photo == scene.sam3d.photo
+    assert scene.render.resolution_x == 128

@@ -27,21 +27,20 @@ def reliable_pixels(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return smooth
 
 
-def target_points(points: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Points (N, 3) of a mask's pixels without the farthest tenth, which often lies on the background.
+def drop_farthest(points: np.ndarray) -> np.ndarray:
+    """Points (N, 3) without the tenth that is farthest in depth, which often lies on the background.
     A NaN depth among them leaves none."""
-    target = points[mask]
-    if not len(target):
-        return target
-    return target[target[:, 2] <= np.quantile(target[:, 2], 1 - FARTHEST_SHARE)]
+    if not len(points):
+        return points
+    return points[points[:, 2] <= np.quantile(points[:, 2], 1 - FARTHEST_SHARE)]
 
 
-def align_to_points(vertices: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The transform that gives vertices the height (extent in y) and then the mean of the target points."""
-    scale = np.ptp(target[:, 1]) / np.ptp(vertices[:, 1])
+def align_to_points(source: np.ndarray, target: np.ndarray) -> np.ndarray:
+    """The transform that gives source points the height (extent in y) and then the mean of the target."""
+    scale = np.ptp(target[:, 1]) / np.ptp(source[:, 1])
     transform = np.eye(4)
     transform[:3, :3] *= scale
-    transform[3, :3] = target.mean(0) - vertices.mean(0) * scale
+    transform[3, :3] = target.mean(0) - source.mean(0) * scale
     return transform
 
 

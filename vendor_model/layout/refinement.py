@@ -2,6 +2,9 @@
 
 Steps: refuse when the mask does not show the whole outline; move the mesh onto the point map; ICP;
 compare renderings with the mask. A result that is no better than the prediction is thrown away.
+
+The point map shows one side of the object, so the mesh is moved by what the camera sees of it: by all of
+its vertices it would end up in front of its place, and too small.
 """
 
 from dataclasses import dataclass
@@ -13,9 +16,9 @@ from torch import Tensor
 
 from vendor_model.layout.alignment import (
     align_to_points,
+    drop_farthest,
     iterative_closest_points,
     reliable_pixels,
-    target_points,
 )
 from vendor_model.layout.frames import camera_from_object, pixel_intrinsics
 from vendor_model.layout.occlusion import drop_specks, find_hiding
@@ -56,7 +59,11 @@ class Refinement(NamedTuple):
 
 
 def refine_pose(
-    surface: Surface, pose: Pose, mask: np.ndarray, point_map: PointMap, settings: RefinementSettings
+    surface: Surface,
+    pose: Pose,
+    mask: np.ndarray,
+    point_map: PointMap,
+    settings: RefinementSettings = RefinementSettings(),
 ) -> Refinement:
     """The pose of an object, corrected where that makes its silhouette agree better with its mask.
 
@@ -75,14 +82,17 @@ def refine_pose(
 
     predicted_iou = outline.iou(vertices, faces)
     refused = Refinement(pose, predicted_iou, False)
-    target = target_points(points, reliable_pixels(points, mask))
-    if any(find_hiding(drop_specks(mask), points[..., 2])) or not len(target):
+    target = drop_farthest(points[reliable_pixels(points, mask)])
+    visible = drop_farthest(outline.visible_points(vertices, faces).numpy())
+    hidden = any(find_hiding(drop_specks(mask), points[..., 2]))
+    if hidden or not (_have_height(target) and _have_height(visible)):
         return refused
 
-    alignment = torch.from_numpy(align_to_points(vertices.numpy(), target))
+    alignment = torch.from_numpy(align_to_points(visible, target))
     aligned = _moved(vertices, alignment)
     least_iou = max(predicted_iou, outline.iou(aligned, faces))
-    registration = iterative_closest_points(aligned.numpy(), target, settings.icp_distance)
+    visible = _moved(torch.from_numpy(visible), alignment).numpy()
+    registration = iterative_closest_points(visible, target, settings.icp_distance)
     registered = _moved(aligned, torch.from_numpy(registration.transform))
     if outline.iou(registered, faces) > least_iou:
         alignment, aligned = alignment @ torch.from_numpy(registration.transform), registered
@@ -112,6 +122,10 @@ def mask_iou(
         size,
     )
     return intersection_over_union(covered, torch.from_numpy(square.sample(mask)))
+
+
+def _have_height(points: np.ndarray) -> bool:
+    return len(points) > 0 and np.ptp(points[:, 1]) > 0
 
 
 def _moved(points: Tensor, motion: Tensor) -> Tensor:

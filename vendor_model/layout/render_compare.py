@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vendor_model.layout.silhouette import intersection_over_union, soft_silhouette
+from vendor_model.layout.silhouette import intersection_over_union, soft_silhouette, visible_points
 from vendor_model.layout.transforms import compose, quaternion_to_matrix
 
 STEPS_WITHOUT_ROTATION, FIRST_LEARNING_RATE = 5, 1e-2
@@ -27,6 +27,10 @@ class Outline:
     def render(self, vertices: Tensor, faces: Tensor) -> Tensor:
         """Soft silhouette (H, W) of camera-frame vertices (V, 3)."""
         return soft_silhouette(vertices, faces, self.intrinsics, tuple(self.mask.shape))
+
+    def visible_points(self, vertices: Tensor, faces: Tensor) -> Tensor:
+        """The surface points (N, 3) that the mask's pixels would show of the mesh."""
+        return visible_points(vertices, faces, self.intrinsics, tuple(self.mask.shape))
 
     def iou(self, vertices: Tensor, faces: Tensor) -> float:
         """Overlap of mask and silhouette, both cut at one half."""
@@ -82,6 +86,7 @@ def comparison_loss(correction: Correction, vertices: Tensor, faces: Tensor, out
     )
 
 
+@torch.enable_grad()
 def fit_outline(vertices: Tensor, faces: Tensor, outline: Outline, centre: Tensor) -> Correction:
     """Adam on the comparison loss: translation and scale first, then the rotation with them."""
     correction = Correction.none(centre)

@@ -66,6 +66,24 @@ def hard_silhouette(
     return covered.view(height, width)
 
 
+@torch.no_grad()
+def visible_points(
+    vertices: torch.Tensor, faces: torch.Tensor, intrinsics: torch.Tensor, size: tuple[int, int]
+) -> torch.Tensor:
+    """What a point map would show of a mesh: the surface point (N, 3), camera frame, at the centre of each
+    pixel that it covers. Arguments as for `soft_silhouette`."""
+    height, width = size
+    depth = vertices.new_full((height * width,), torch.inf)
+    for fragments in _fragments(ndc_from_camera(vertices, intrinsics, size), faces, size):
+        pixel, values = fragments.pixel[fragments.inside], fragments.depth[fragments.inside]
+        depth.scatter_reduce_(0, pixel, values, "amin")
+    pixel = depth.isfinite().nonzero()[:, 0]
+    centres = torch.stack([pixel % width, pixel // width], dim=-1) + 0.5
+    offset = intrinsics[:2, 2] - centres  # camera x and y point left and up
+    focal = intrinsics.diagonal()[:2]
+    return torch.cat([offset / focal, torch.ones_like(offset[:, :1])], dim=-1) * depth[pixel, None]
+
+
 def intersection_over_union(first: torch.Tensor, second: torch.Tensor) -> float:
     """Overlap of two bool masks of one shape, 0 where both are empty."""
     union = (first | second).sum().item()

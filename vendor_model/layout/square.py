@@ -15,9 +15,9 @@ class PhotoSquare:
     size: int
 
     def sample(self, image: np.ndarray) -> np.ndarray:
-        """The nearest samples (size, size, ...) of an image (height, width, ...); zeros in the padding."""
+        """The image (height, width, ...) at the samples' centres, (size, size, ...); zeros in the padding."""
         side = max(self.height, self.width)
-        place = np.arange(self.size) * side // self.size
+        place = (2 * np.arange(self.size) + 1) * side // (2 * self.size)
         rows, columns = place - (side - self.height) // 2, place - (side - self.width) // 2
         here = ((rows >= 0) & (rows < self.height))[:, None] & ((columns >= 0) & (columns < self.width))
         samples = image[np.clip(rows, 0, self.height - 1)[:, None], np.clip(columns, 0, self.width - 1)]

@@ -1,0 +1,134 @@
+"""The worker's handlers: what they keep between jobs, and what they hand to the model and back."""
+
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from vendor_model import protocol
+from vendor_model.errors import Cancelled
+from vendor_model.serving import JobProgress
+from vendor_model.types import PointMap, Pose, Reconstruction, Surface
+from vendor_model.worker import ModelJobs
+
+INTRINSICS = np.array([[5.0, 0, 2], [0, 5, 1.5], [0, 0, 1]])
+SURFACE = Surface(np.eye(3, dtype=np.float32), np.array([[0, 1, 2]], np.int32), np.ones((3, 3), np.float32))
+POSE = Pose(np.array([1.0, 0, 0, 0]), np.array([0.0, 0, 2]), np.full(3, 1.5))
+
+
+class RecordingPipeline:
+    """Stands in for `Pipeline`; calls: what it was asked to do."""
+
+    device = "cpu"
+
+    def __init__(self):
+        self.calls = []
+
+    @classmethod
+    def load(cls, folder, device="auto"):
+        cls.last = cls()
+        return cls.last
+
+    def set_photo(self, photo, progress):
+        progress("depth", 0.0)
+        self.calls.append(("set_photo", photo.size))
+        return SimpleNamespace(point_map=PointMap(np.zeros((*photo.size, 3), np.float32), INTRINSICS))
+
+    def reconstruct(self, scene, masks, seed, progress, refine_layout):
+        progress("geometry", 0.0)
+        self.calls.append(("reconstruct", [mask.sum() for mask in masks], seed, refine_layout))
+        return [Reconstruction(SURFACE, None, POSE, 0.5) for _ in masks]
+
+
+class RecordingSegmenter:
+    photos = 0
+
+    def set_photo(self, rgb):
+        type(self).photos += 1
+        self.shape = rgb.shape[:2]
+
+    def mask(self, points, labels, box=None):
+        mask = np.zeros(self.shape, bool)
+        for (x, y), label in zip(points.astype(int), labels, strict=True):
+            mask[y, x] = label
+        return mask
+
+
+@pytest.fixture
+def jobs(monkeypatch):
+    for name, contents in {"pipeline": RecordingPipeline, "segmentation": RecordingSegmenter}.items():
+        module = ModuleType(f"vendor_model.{name}")
+        setattr(module, contents.__name__.removeprefix("Recording"), contents)
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    RecordingSegmenter.photos = 0
+    return ModelJobs(Path("mini"))
+
+
+def pixels(folder, key, height=3, width=4):
+    path = folder / "photo.npy"
+    np.save(path, np.zeros((height, width, 3), np.uint8))
+    return protocol.PhotoFile(str(path), key)
+
+
+def run(jobs, request, cancelled=()):
+    events = []
+    progress = JobProgress(request.job, set(cancelled), events.append)
+    return jobs.handlers()[type(request)](request, progress), events
+
+
+def reconstruct(folder, key, **size):
+    photo = pixels(folder, key, **size)
+    mask = folder / "mask_0.npy"
+    np.save(mask, np.ones((3, 4), bool))
+    return protocol.Reconstruct(1, str(folder), photo, (str(mask),), seed=7, refine_layout=False)
+
+
+def test_reconstruction_is_written_into_the_jobs_folder(jobs, tmp_path):
+    event, progress = run(jobs, reconstruct(tmp_path, "a"))
+    assert protocol.decode(protocol.encode(event)) == event
+    files = event.objects[0]
+    assert Path(files.vertices).parent == tmp_path
+    np.testing.assert_array_equal(np.load(files.faces), SURFACE.faces)
+    assert files.scale == (1.5, 1.5, 1.5) and files.mask_iou == 0.5
+    assert np.array_equal(event.intrinsics, INTRINSICS) and (event.height, event.width) == (3, 4)
+    assert [one.stage for one in progress] == ["photo", "model", "depth", "geometry"] == list(event.seconds)
+    assert RecordingPipeline.last.calls[1] == ("reconstruct", [12], 7, False)
+
+
+def test_depth_of_the_same_photo_is_measured_once(jobs, tmp_path):
+    run(jobs, reconstruct(tmp_path, "a"))
+    run(jobs, reconstruct(tmp_path, "a"))
+    assert [call[0] for call in RecordingPipeline.last.calls] == ["set_photo", "reconstruct", "reconstruct"]
+    run(jobs, reconstruct(tmp_path, "b", height=6))
+    assert RecordingPipeline.last.calls[3] == ("set_photo", (6, 4))
+
+
+def test_segmenter_looks_at_a_photo_once(jobs, tmp_path):
+    for key in "aab":
+        request = protocol.Segment(2, str(tmp_path), pixels(tmp_path, key), ((3.0, 1.0),), (True,))
+        event, _ = run(jobs, request)
+        assert np.argwhere(np.load(event.mask)).tolist() == [[1, 3]]
+    assert RecordingSegmenter.photos == 2
+
+
+def test_size_of_the_photo_is_told_without_the_model(jobs, tmp_path):
+    event, _ = run(jobs, protocol.LoadPhoto(3, str(tmp_path), pixels(tmp_path, "a")))
+    assert event == protocol.PhotoLoaded(3, 3, 4, None)
+    status, _ = run(jobs, protocol.Status(4, str(tmp_path)))
+    assert status.model is None and status.peak_memory > 2**20
+
+
+def test_cancelled_job_stops_at_its_next_stage(jobs, tmp_path):
+    with pytest.raises(Cancelled):
+        run(jobs, reconstruct(tmp_path, "a"), cancelled={1})
+
+
+def test_seconds_of_a_stage_add_up_over_objects(monkeypatch):
+    now = iter([0.0, 0.0, 1.0, 3.0, 6.0])
+    monkeypatch.setattr("vendor_model.serving.time.monotonic", lambda: next(now))
+    progress = JobProgress(1, set(), lambda event: None)
+    for stage in ("geometry", "texture", "geometry"):
+        progress(stage, 0.0)
+    assert progress.seconds() == {"geometry": 1.0 + 3.0, "texture": 2.0}

@@ -96,3 +96,12 @@ def test_removing_clicks_takes_the_mask_along(sam3d, photo_file):
     assert prompt.mask == ""
     with pytest.raises(RuntimeError, match="0 clicks"):
         bpy.ops.sam3d.remove_click()
+
+
+def test_a_click_beside_the_object_takes_it_out_of_the_mask(sam3d, photo_file):
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    bpy.ops.sam3d.add_click(x=40, y=40, positive=False)
+    mask = sam3d("core.masks").unpack(bpy.context.scene.sam3d.photo.sam3d.active.mask)
+    assert mask[40, 20]
+    assert not mask[40, 38]

@@ -17,7 +17,7 @@ import numpy as np
 from . import extension, pictures
 
 SAMPLES = Path(__file__).resolve().parent.parent / "samples"
-RENDER_SAMPLES = 32
+RENDER_SAMPLES = 16
 MASK_STRENGTH = 0.45
 OUTLINE_PIXELS = 3
 
@@ -39,13 +39,14 @@ def add_sky() -> None:
     if bpy.app.version < (5, 0, 0):
         world.use_nodes = True
     world.node_tree.nodes["Background"].inputs["Color"].default_value = (1, 1, 1, 1)
-    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.5
+    world.node_tree.nodes["Background"].inputs["Strength"].default_value = 0.25
     bpy.context.scene.world = world
 
 
-def render(path: Path, samples: int) -> np.ndarray:
+def render(samples: int) -> np.ndarray:
     """(H, W, 4) through the scene's camera, nothing behind the objects."""
     scene = bpy.context.scene
+    path = Path(bpy.app.tempdir, "render.png")
     scene.render.engine, scene.cycles.samples = "CYCLES", samples
     scene.cycles.use_denoising = samples > 1
     scene.render.film_transparent = True
@@ -56,7 +57,7 @@ def render(path: Path, samples: int) -> np.ndarray:
     return pictures.read(path)
 
 
-def silhouettes(objects: list[bpy.types.Object], folder: Path) -> list[np.ndarray]:
+def silhouettes(objects: list[bpy.types.Object]) -> list[np.ndarray]:
     """(H, W) bool of each object: the pixels whose centres show it, other objects standing in front."""
     cycles = bpy.context.scene.cycles
     usual = cycles.pixel_filter_type, cycles.filter_width
@@ -65,10 +66,9 @@ def silhouettes(objects: list[bpy.types.Object], folder: Path) -> list[np.ndarra
     for shown in objects:
         for other in objects:
             other.is_holdout = other != shown
-        shapes.append(render(folder / "silhouette.png", 1)[..., 3] > 0.5)
+        shapes.append(render(1)[..., 3] > 0.5)
     for each in objects:
         each.is_holdout = False
-    (folder / "silhouette.png").unlink()
     cycles.pixel_filter_type, cycles.filter_width = usual
     return shapes
 
@@ -102,8 +102,8 @@ def main(folder: Path) -> None:
     add_sky()
     bpy.ops.wm.save_as_mainfile(filepath=str(folder / "scene.blend"))
     bpy.ops.export_scene.gltf(filepath=str(folder / "scene.glb"), export_format="GLB", export_cameras=True)
-    shapes = silhouettes(objects, folder)
-    image = render(folder / "reconstruction.png", RENDER_SAMPLES)
+    shapes = silhouettes(objects)
+    image = render(RENDER_SAMPLES)
     draw_overlay(folder / "overlay.png", photo, image, masks, colors, mask_text.outline)
 
     print(f"\n{'clicks to masks':24}{clicked - began:8.2f} s")

@@ -122,6 +122,7 @@ class Task:
     def _work(self, work: Callable[["Task"], object]) -> None:
         try:
             self.result = work(self)
+            self.fraction = 1.0
             state, message = JobState.DONE, "Done"
         except _CancelledError:
             state, message = JobState.CANCELLED, "Cancelled"

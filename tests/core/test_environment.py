@@ -206,10 +206,10 @@ def test_folder_that_holds_something_else_is_left_alone(tmp_path):
 
 def test_cancel_ends_the_installation_at_once_and_leaves_nothing(folder, no_index):
     task = install(online=True, backend="cpu", folder=folder)
-    partial = folder.with_name("python.partial")
-    deadline = time.monotonic() + 10
-    while not (partial / "pyvenv.cfg").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
+    site_packages = folder.with_name("python.partial") / "lib"
+    deadline = time.monotonic() + 20
+    while not list(site_packages.glob("python*/site-packages/*")) and time.monotonic() < deadline:
+        time.sleep(0.01)  # until a child of the command is at work
     began = time.monotonic()
     task.cancel()
     task.wait()
@@ -273,3 +273,15 @@ def test_task_reports_a_mistake_of_its_own_in_words():
     task = Task(lambda task: 1 / 0).wait()
     assert task.state is JobState.FAILED and "ZeroDivisionError" in task.error
     assert any("Traceback" in line for line in task.log)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows kills no children")
+def test_cancel_ends_the_children_of_a_command_too():
+    child = "import time; print('started', flush=True); time.sleep(20)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    task = Task(lambda task: task.run([str(PYTHON), "-c", parent]))
+    while not task.log:
+        time.sleep(0.01)
+    began = time.monotonic()
+    task.cancel()
+    assert task.wait().state is JobState.CANCELLED and time.monotonic() - began < 2

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import bpy
+from mathutils import Euler
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
@@ -114,39 +115,52 @@ def cancel(actions) -> hands.Steps:
 
 
 def look_at_scene() -> hands.Steps:
-    """Image Editor on the left, the scene beside it: through the photo's camera, then from aside."""
-    view = hands.area("VIEW_3D")
-    yield from hands.show_tab(view, TAB)
-    with hands.inside(view):
+    """Two 3D views side by side: through the photo's camera, and from aside."""
+    aside = hands.area("IMAGE_EDITOR")
+    with hands.inside(aside):
+        bpy.ops.screen.area_split(direction="VERTICAL", factor=0.5)
+    yield 0.5
+    through_camera = hands.biggest_areas(2)[1]
+    for view in (through_camera, aside):
+        view.type = "VIEW_3D"
+        view.spaces.active.overlay.show_floor = False
+    yield 0.5
+    with hands.inside(through_camera):
         bpy.ops.sam3d.view_through_camera()
         bpy.ops.view3d.view_center_camera()
-    view.spaces.active.overlay.show_floor = False
+    yield from hands.show_tab(aside, TAB)
+    yield 0.5
+    for name in meshes():
+        bpy.data.objects[name].select_set(True)
+    aside.spaces.active.region_3d.view_perspective = "PERSP"
+    aside.spaces.active.region_3d.view_rotation = Euler((1.15, 0.0, 0.75)).to_quaternion()
+    with hands.inside(aside):
+        bpy.ops.view3d.view_selected()
+    yield 1.0
+    with hands.inside(aside):
+        bpy.ops.object.select_all(action="DESELECT")
     yield 1.0
     yield from hands.screenshot(OUTPUT / "scene.png")
-    view.spaces.active.region_3d.view_perspective = "PERSP"
-    with hands.inside(view):
-        bpy.ops.object.select_all(action="DESELECT")
-        for name in meshes():
-            bpy.data.objects[name].select_set(True)
-        bpy.ops.view3d.view_selected()
-        bpy.ops.object.select_all(action="DESELECT")
-    yield 1.0
-    yield from hands.screenshot(OUTPUT / "scene_aside.png")
+
+
+def set_the_table() -> hands.Steps:
+    """Blender's own layout without its cube and timeline, the largest area an Image Editor."""
+    for leftover in list(bpy.data.objects):
+        bpy.data.objects.remove(leftover)
+    bpy.data.collections.remove(bpy.data.collections[0])
+    bpy.context.preferences.system.use_region_overlap = False
+    with hands.inside(hands.area("DOPESHEET_EDITOR")):
+        bpy.ops.screen.area_close()
+    yield 0.5
+    hands.area("VIEW_3D").type = "IMAGE_EDITOR"
+    yield 0.5
 
 
 def journey() -> hands.Steps:
     package = extension.install()
     actions = sys.modules[f"{package.__name__}.actions"]
     clicks = json.loads((SAMPLES / "clicks.json").read_text())
-    for leftover in list(bpy.data.objects):
-        bpy.data.objects.remove(leftover)
-    yield 0.5
-    biggest = max(hands.window().screen.areas, key=lambda place: place.width * place.height)
-    with hands.inside(biggest):
-        bpy.ops.screen.area_split(direction="VERTICAL", factor=0.5)
-    bpy.context.preferences.system.use_region_overlap = False
-    yield 0.5
-    biggest.type = "IMAGE_EDITOR"
+    yield from set_the_table()
     editor = hands.area("IMAGE_EDITOR")
     bpy.ops.sam3d.load_photo(filepath=str(SAMPLES / clicks["photo"]))
     yield from hands.show_tab(editor, TAB)
@@ -158,8 +172,8 @@ def journey() -> hands.Steps:
     yield from undo_and_redo_a_click(list(clicks["objects"])[-1])
     yield from reconstruct(actions)
     assert meshes() == sorted(clicks["objects"])
-    yield from look_at_scene()
     yield from cancel(actions)
+    yield from look_at_scene()
     print("The whole journey went well", flush=True)
 
 

@@ -41,6 +41,12 @@ def area(kind: str) -> bpy.types.Area:
     return next(area for area in window().screen.areas if area.type == kind)
 
 
+def biggest_areas(count: int) -> list[bpy.types.Area]:
+    """The areas that take most of the window, from right to left."""
+    by_size = sorted(window().screen.areas, key=lambda area: area.width * area.height, reverse=True)
+    return sorted(by_size[:count], key=lambda area: area.x, reverse=True)
+
+
 def region(of: bpy.types.Area, kind: str) -> bpy.types.Region:
     return next(region for region in of.regions if region.type == kind)
 

@@ -24,7 +24,7 @@ MARKER = "sam3d.json"
 
 GIGABYTE = 10**9
 SIZES = {"CUDA": 5.8, "ROCm": 12.0, "MPS": 1.0, "CPU": 1.1}
-"""Gigabytes that the installed packages take, by backend; CUDA and CPU measured on Linux, the others estimated."""
+"""Gigabytes that the packages take, by backend; CUDA and CPU measured on Linux, the others estimated."""
 
 
 class Condition(StrEnum):

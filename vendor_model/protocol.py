@@ -20,7 +20,6 @@ STAGES = {
     "depth": "Measuring depth",
     "conditioning": "Looking at the object",
     "geometry": "Shaping the object",
-    "layout": "Placing the object",
     "texture": "Colouring the object",
     "surface": "Building the mesh",
     "refinement": "Matching the photo",

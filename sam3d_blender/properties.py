@@ -128,7 +128,6 @@ class SAM3D_preferences(bpy.types.AddonPreferences):
 
     python: StringProperty(
         name="Python",
-        subtype="FILE_PATH",
         description="A Python that has the model's packages; leave empty to use the environment made here",
     )
     checkpoint: StringProperty(

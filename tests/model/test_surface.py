@@ -3,6 +3,7 @@
 import hashlib
 import json
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -200,3 +201,6 @@ def test_ply_stores_logits_and_logarithms():
     assert b"element vertex 1\n" in header and header.count(b"property float") == 17 and len(body) == 68
     expected = [1, 2, 3, 0, 0, 0, 0.5, 0.6, 0.7, np.log(3), *np.log([0.1, 0.2, 0.3]), 2, 0, 0, 0]
     np.testing.assert_allclose(np.frombuffer(body, "<f4"), expected, rtol=1e-6)
+    for opacity in (0.0, 1.0):
+        data = encode_ply(replace(splat, opacities=np.array([opacity], np.float32)))
+        assert np.isfinite(np.frombuffer(data.split(b"end_header\n")[1], "<f4")).all()

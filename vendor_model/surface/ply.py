@@ -16,7 +16,8 @@ def encode_ply(gaussians: Gaussians) -> bytes:
     Opacities are stored as logits and scales as logarithms, the kernel's share included; normals are zero.
     """
     count = len(gaussians.positions)
-    opacities = gaussians.opacities[:, None]
+    # An opacity that rounds to 0 or 1 would have an infinite logit.
+    opacities = gaussians.opacities[:, None].astype(np.float64).clip(2.0**-100, 1 - 2.0**-24)
     rows = np.concatenate(
         [
             gaussians.positions,

@@ -252,7 +252,9 @@ def gs_decoder(golden: Golden) -> None:
     _loaded(decoder, golden)
     head = decoder(given["feats"], SparseGrid(given["coords"]))
     golden.check("head", head, 2e-5, floor=0)
-    stored = decoder.parameters_of(head, given["coords"])
+    stored = gaussians.split_head(
+        head, given["coords"], decoder.offset_perturbation, decoder.resolution, decoder.settings
+    )
     splats = gaussians.activate(stored, decoder.settings)
     covariance = gaussians.covariances(torch.from_numpy(splats.scales), torch.from_numpy(splats.rotations))
     rows, columns = torch.triu_indices(3, 3)

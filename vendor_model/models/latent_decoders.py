@@ -16,7 +16,7 @@ from vendor_model.sparse.attention import Groups, SparseSelfAttention, window_gr
 from vendor_model.sparse.convolution import PointwiseConvolution, SubmanifoldConvolution
 from vendor_model.sparse.grid import SparseGrid
 from vendor_model.surface.extraction import FEATURE_CHANNELS
-from vendor_model.surface.gaussians import GaussianParameters, GaussianSettings, initial_offsets, split_head
+from vendor_model.surface.gaussians import GaussianSettings, initial_offsets
 
 NORM_GROUPS = 32
 
@@ -99,10 +99,6 @@ class GaussianDecoder(DecoderTrunk):
         """De-normalised latent (N, latent_channels) -> head (N, 14 · splats a cell)."""
         x = self.trunk(latent, grid)
         return self.out_layer(F.layer_norm(x, x.shape[-1:], eps=OUTPUT_NORM_EPS))
-
-    def parameters_of(self, head: Tensor, coords: Tensor) -> GaussianParameters:
-        """The splats' stored parameters in a head (N, 14 · splats a cell) of cells coords (N, 4)."""
-        return split_head(head, coords, self.offset_perturbation, self.resolution, self.settings)
 
 
 class SparseGroupNorm(nn.GroupNorm):

@@ -1,7 +1,8 @@
 """Corrects a predicted pose so that the object covers its mask: layout post-optimisation (spec layout.md §5).
 
-Steps: refuse when the mask does not show the whole outline; move the mesh onto the point map; ICP;
-compare renderings with the mask. A result that is no better than the prediction is thrown away.
+Steps: refuse when the mask does not show the whole outline; move the mesh onto the point map; ICP; compare
+renderings with the mask. Where the reference gives up a step whose outline is worse than before, here every
+step is a start for the comparison, and the best outline wins, if only the predicted one.
 
 The point map shows one side of the object, so the mesh is moved by what the camera sees of it: by all of
 its vertices it would end up in front of its place, and too small.
@@ -39,13 +40,14 @@ from vendor_model.types import PointMap, Pose, Surface
 @dataclass(frozen=True)
 class RefinementSettings:
     """working_size: side in pixels of the square in which mask and points are compared; render_size: side
-    of the square silhouettes; max_faces: triangles that are rendered; icp_distance: in the point map's
-    unit; min_iou: overlap below which a result is refused; max_resize: largest change of size."""
+    of the square silhouettes; max_faces: triangles that are rendered; icp_reach: how far ICP looks for
+    partners, in sizes of the object; min_iou: least overlap of a correction; max_resize: its largest
+    change of size."""
 
     working_size: int = 518
     render_size: int = 256
     max_faces: int = 5000
-    icp_distance: float = 0.05
+    icp_reach: float = 0.15
     min_iou: float = 0.5
     max_resize: float = 2.0
 
@@ -80,32 +82,26 @@ def refine_pose(
     intrinsics = pixel_intrinsics(square.intrinsics(point_map.intrinsics), tuple(small.shape))
     outline = Outline(small, torch.from_numpy(intrinsics).float())
 
-    predicted_iou = outline.iou(vertices, faces)
-    refused = Refinement(pose, predicted_iou, False)
+    def overlap(motion: Tensor) -> float:
+        return outline.iou(_moved(vertices, motion), faces)
+
     target = drop_farthest(points[reliable_pixels(points, mask)])
     visible = drop_farthest(outline.visible_points(vertices, faces).numpy())
     hidden = any(find_hiding(drop_specks(mask), points[..., 2]))
     if hidden or not (_have_height(target) and _have_height(visible)):
-        return refused
+        return Refinement(pose, overlap(torch.eye(4)), False)
 
-    alignment = torch.from_numpy(align_to_points(visible, target))
-    aligned = _moved(vertices, alignment)
-    least_iou = max(predicted_iou, outline.iou(aligned, faces))
-    visible = _moved(torch.from_numpy(visible), alignment).numpy()
-    registration = iterative_closest_points(visible, target, settings.icp_distance)
-    registered = _moved(aligned, torch.from_numpy(registration.transform))
-    if outline.iou(registered, faces) > least_iou:
-        alignment, aligned = alignment @ torch.from_numpy(registration.transform), registered
-
-    centre = _moved(torch.from_numpy(pose.translation)[None].float(), alignment)[0]
-    correction = fit_outline(aligned, faces, outline, centre).matrix().detach()
-    refined = _moved_pose(pose, alignment @ correction.double())
-    final = _moved(aligned, correction)
-    iou = outline.iou(final, faces)
+    starts = _starts(visible, target, settings.icp_reach * pose.scale.mean())
+    motions = starts + [_fitted(start, vertices, faces, outline, pose) for start in starts]
+    overlaps = [overlap(motion) for motion in motions]
+    best = int(np.argmax(overlaps))
+    refined = _moved_pose(pose, motions[best])
     resize = (refined.scale / pose.scale).max()
-    better = iou >= settings.min_iou and iou > least_iou
-    sane = 1 / settings.max_resize <= resize <= settings.max_resize and final[:, 2].min() > 0
-    return Refinement(refined, iou, True) if better and sane else refused
+    nearest = _moved(vertices, motions[best])[:, 2].min()
+    better = overlaps[best] > overlaps[0] and overlaps[best] >= settings.min_iou
+    if better and 1 / settings.max_resize <= resize <= settings.max_resize and nearest > 0:
+        return Refinement(refined, overlaps[best], True)
+    return Refinement(pose, overlaps[0], False)
 
 
 def mask_iou(
@@ -122,6 +118,21 @@ def mask_iou(
         size,
     )
     return intersection_over_union(covered, torch.from_numpy(square.sample(mask)))
+
+
+def _starts(visible: np.ndarray, target: np.ndarray, reach: float) -> list[Tensor]:
+    """Motions (4, 4) worth comparing with the mask: none, onto the point map, and that corrected by ICP."""
+    onto = align_to_points(visible, target)
+    aligned = visible @ onto[:3, :3] + onto[3, :3]
+    registered = onto @ iterative_closest_points(aligned, target, reach).transform
+    return [torch.from_numpy(motion) for motion in (np.eye(4), onto, registered)]
+
+
+def _fitted(start: Tensor, vertices: Tensor, faces: Tensor, outline: Outline, pose: Pose) -> Tensor:
+    """A start, followed by the correction about the object's centre that render-and-compare finds."""
+    centre = _moved(torch.from_numpy(pose.translation)[None].float(), start)[0]
+    correction = fit_outline(_moved(vertices, start), faces, outline, centre)
+    return start @ correction.matrix().detach().double()
 
 
 def _have_height(points: np.ndarray) -> bool:

@@ -65,8 +65,8 @@ def stool(a, rng):
     radius, height, slab = u(0.18, 0.3), u(0.35, 0.8), u(0.03, 0.07)
     seat = decorated(rng) if rng.random() < 0.5 else paint
     a.cone((0, 0, height), (0, 0, height + slab), radius, radius * u(0.9, 1), seat, slab * u(0.1, 0.45))
-    legs, spread, thickness = rng.integers(3, 5), u(0.02, 0.14), u(0.022, 0.04)
-    for angle in np.arange(legs) * 2 * np.pi / legs + np.pi / legs:
+    spread, thickness = u(0.02, 0.14), u(0.022, 0.04)
+    for angle in (np.arange(4) + 0.5) * np.pi / 2:
         c, s = np.sin(angle), -np.cos(angle)
         inner = radius * 0.75
         a.cone(
@@ -92,7 +92,7 @@ def chair(a, rng):
     y, z = depth - thickness, height + slab
     style = rng.random()
     if style < 0.45:
-        lower = rng.choice([0.0, u(0.1, 0.2)])
+        lower = u(0.1, 0.2) if style > 0.3 else 0.0
         a.box(
             (0, y + tilt * 0.5, z + (back + lower) / 2),
             (width, u(0.018, 0.03), (back - lower) / 2),
@@ -299,7 +299,7 @@ def vase(a, rng):
     a.cone((0, 0, height - 0.25), (0, 0, height + 0.01), max(neck - 0.045, 0.012), inner, paint, carve=True)
     if rng.random() < 0.2:
         for sx in (-1, 1):
-            a.torus((sx * neck * 1.4, 0, height * 0.8), 0.09, 0.024, paint, rotation=turn("x", 90))
+            a.torus((sx * neck * 1.2, 0, height * 0.8), 0.09, 0.024, paint, rotation=turn("x", 90))
 
 
 def mug(a, rng):
@@ -335,12 +335,13 @@ def bowl(a, rng):
 def bucket(a, rng):
     u, paint = rng.uniform, decorated(rng)
     radius, height, wall = u(0.2, 0.28), u(0.35, 0.5), 0.03
-    a.cone((0, 0, 0), (0, 0, height), radius * u(0.65, 0.9), radius, paint)
-    a.torus((0, 0, height), radius, 0.025, plain(rng) if rng.random() < 0.5 else paint)
+    low = radius * u(0.65, 0.9)
     if rng.random() < 0.6:
-        angle = u(-50, 50)
-        a.torus((0, 0, height), radius, 0.02, metal(rng), rotation=turn("x", 90 + angle))
-    a.cone((0, 0, wall), (0, 0, height + 0.3), radius * 0.65 - wall, radius * 1.1 - wall, paint, carve=True)
+        a.torus((0, 0, height), radius, 0.022, metal(rng), rotation=turn("x", 90 + u(-50, 50)))
+        a.cone((0, 0, 0), (0, 0, height - 0.02), 1, 1, paint, carve=True)
+    a.cone((0, 0, 0), (0, 0, height), low, radius, paint)
+    a.torus((0, 0, height), radius, 0.025, plain(rng) if rng.random() < 0.5 else paint)
+    a.cone((0, 0, wall), (0, 0, height + 0.02), low - wall, radius - wall, paint, carve=True)
 
 
 def teapot(a, rng):

@@ -143,7 +143,7 @@ def _lights(rng, up: np.ndarray) -> np.ndarray:
 def _develop(rng, image: np.ndarray) -> np.ndarray:
     """Linear (H, W, 3) to a uint8 photo with exposure, white balance, blur and grain of its own."""
     exposure = rng.uniform(0.18, 0.36) / (np.mean(np.minimum(image, 1.5)) + 0.02)
-    image = image * np.clip(exposure, 0.5, 1.8) * rng.uniform(0.93, 1.07, 3).astype(np.float32)
+    image = image * np.clip(exposure, 0.5, 2.5) * rng.uniform(0.93, 1.07, 3).astype(np.float32)
     blur = rng.uniform(0.06, 0.22)
     for axis in (0, 1):
         before = np.roll(image, 1, axis)
@@ -300,7 +300,7 @@ def _ground(rng, size, categories) -> Scene:
                 break
     pitch = rng.uniform(-5, 50) if rng.random() < 0.85 else rng.uniform(-5, 15)
     camera = _camera(rng, size, pitch)
-    distance = camera.focal * 0.94 / (rng.uniform(0.3, 0.65) * min(size))
+    distance = camera.focal * 0.94 / (rng.uniform(0.35, 0.75) * min(size))
     target = np.mean([one[3] for one in standing], axis=0) * [0.8, 0.8, 1.0]
     back = camera.rotation.T @ np.array([rng.normal(0, 0.05), rng.normal(0, 0.05), 1.0]) * distance
     eye = target - back

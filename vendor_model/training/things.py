@@ -7,8 +7,8 @@ is the front, the longer side lies along x. Radii and half-sizes below 0.018 of 
 import numpy as np
 
 from vendor_model.training.assembly import Paint, turn
-from vendor_model.training.distance_fields import STRIPES
-from vendor_model.training.paints import any_color, decorated, leaves, metal, plain, wood
+from vendor_model.training.distance_fields import SPOTS, STRIPES
+from vendor_model.training.paints import any_color, decorated, leaves, metal, plain, vary, wood
 
 
 def ball(a, rng):
@@ -205,15 +205,12 @@ def mushroom(a, rng):
     u = rng.uniform
     stem, radius, height = u(0.06, 0.16), u(0.25, 0.42), u(0.25, 0.5)
     cap, dome = decorated(rng), u(0.45, 1.0) * radius
+    if rng.random() < 0.4:
+        cap = Paint(any_color(rng), vary(rng, (0.9, 0.9, 0.88)), SPOTS, u(0.15, 0.25), rng.random())
     pale = plain(rng, (0.88, 0.82, 0.7))
     a.ellipsoid((0, 0, height), (radius, radius, dome), cap)
     a.cone((0, 0, height - 0.01 - 2 * dome), (0, 0, height - 0.01), 1, 1, pale, carve=True)
     a.cone((0, 0, 0), (0, 0, height + 0.03), stem * u(1, 1.4), stem, pale, 0.02)
-    dot = plain(rng, (0.93, 0.93, 0.9))
-    for _ in range(rng.integers(0, 7)):
-        angle, up = u(0, 2 * np.pi), u(0.3, 1.2)
-        direction = np.array([np.cos(angle) * np.cos(up), np.sin(angle) * np.cos(up), np.sin(up)])
-        a.ellipsoid(direction * (radius, radius, dome) * 0.98 + (0, 0, height), u(0.03, 0.055), dot)
 
 
 def hammer(a, rng):
@@ -230,13 +227,13 @@ def hammer(a, rng):
 
 def axe(a, rng):
     u, head = rng.uniform, metal(rng)
-    length, thick = u(0.7, 0.95), u(0.025, 0.04)
+    length, thick = u(0.65, 0.9), u(0.03, 0.045)
     a.cone((0, 0, 0), (0, 0, length), thick, thick, wood(rng), 0.01)
     reach, edge = u(0.2, 0.3), u(0.12, 0.2)
     sides = (-1, 1) if rng.random() < 0.3 else (1,)
     for sx in sides:
         center = (sx * reach / 2, 0, length - 0.1)
-        a.prism(center, 0.06, edge, 0.028, reach / 2, head, 0.005, turn("y", 90 * sx))
+        a.prism(center, 0.06, edge, 0.035, reach / 2, head, 0.005, turn("y", 90 * sx))
     a.box((0, 0, length - 0.1), (0.05, 0.045, 0.06), head, 0.01)
 
 
@@ -404,10 +401,9 @@ def rocket(a, rng):
     a.cone((0, 0, 0), (0, 0, length), radius * u(0.8, 1), radius, body)
     a.cone((0, 0, length), (0, 0, length + nose), radius, 0.02, accent, 0.01)
     a.cone((0, 0, -0.08), (0, 0, 0), radius * 0.8, radius * 0.5, metal(rng))
-    fins, out = rng.integers(3, 5), u(0.1, 0.2)
+    fins, out = rng.choice([2, 4]), u(0.1, 0.2)
     for i in range(fins):
-        angle = 360 * i / fins - 90
-        spin = turn("z", angle)
+        spin = turn("z", 360 * i / fins)
         a.prism(spin @ np.array([radius, 0, 0.08]), out, 0.03, 0.02, u(0.12, 0.16), accent, 0.005, spin)
     a.ellipsoid((0, -radius * 0.9, length * 0.7), (0.05, 0.03, 0.05), plain(rng, (0.5, 0.7, 0.85)))
 
@@ -467,8 +463,9 @@ def trophy(a, rng):
         a.torus(
             (sx * radius * 0.95, 0, 0.35 + height * 0.55), height * 0.28, 0.024, gold, rotation=turn("x", 90)
         )
-    a.cone((0, 0, 0.33), (0, 0, 0.35 + height), radius * u(0.3, 0.7), radius, gold, 0.03)
-    a.cone((0, 0, 0.4), (0, 0, 0.37 + height), radius * 0.5, radius - 0.04, gold, carve=True)
+    low = radius * u(0.4, 0.8)
+    a.cone((0, 0, 0.33), (0, 0, 0.35 + height), low, radius, gold, 0.02)
+    a.cone((0, 0, 0.4), (0, 0, 0.37 + height), low - 0.04, radius - 0.04, gold, carve=True)
 
 
 def robot(a, rng):
@@ -624,8 +621,9 @@ def cake(a, rng):
         icing = plain(rng)
         a.torus((0, 0, z + height - 0.01), radius - 0.02, 0.03, icing)
         z, top, radius = z + height, radius, radius * u(0.6, 0.8)
-    for angle in np.arange(rng.integers(0, 6)) * 2.4:
-        x, y = top * 0.6 * np.cos(angle), top * 0.6 * np.sin(angle)
+    candles = rng.choice([0, 1, 4])
+    for angle in np.arange(candles) * np.pi / 2:
+        x, y = (top * 0.6 * np.cos(angle), top * 0.6 * np.sin(angle)) if candles > 1 else (0.0, 0.0)
         a.cone((x, y, z), (x, y, z + 0.14), 0.022, 0.022, plain(rng))
 
 
@@ -660,31 +658,30 @@ def arch(a, rng):
 
 
 def blocks(a, rng):
-    """Toy blocks put together at random: shapes that no category has."""
+    """Toy blocks stuck together at random: shapes that no category has."""
     u = rng.uniform
-    centers = [np.zeros(3)]
-    for i in range(rng.integers(2, 6)):
-        center = centers[rng.integers(len(centers))] + rng.normal(size=3) * 0.22 if i else centers[0]
-        paint, size = decorated(rng), rng.uniform(0.09, 0.24, 3)
+    solid = [(np.zeros(3), 0.0)]  # places and how far around them is inside
+    for _ in range(rng.integers(2, 6)):
+        place, room = solid[rng.integers(len(solid))]
+        direction = rng.normal(size=3)
+        place = place + direction / np.linalg.norm(direction) * room * u(0.5, 0.95)
+        paint, size = decorated(rng), u(0.09, 0.24, 3)
         rotation = turn("z", u(0, 360)) @ turn("x", rng.choice([0, 0, 90, u(0, 360)]))
-        shape, blend = rng.integers(5), rng.choice([0, 0, 0.06])
+        shape, blend, room = rng.integers(5), rng.choice([0, 0, 0.06]), size.min()
         if shape == 0:
-            a.box(center, size, paint, u(0, 0.05), rotation, blend)
+            a.box(place, size, paint, u(0, 0.05), rotation, blend)
         elif shape == 1:
-            a.ellipsoid(center, size, paint, rotation, blend)
+            a.ellipsoid(place, size, paint, rotation, blend)
         elif shape == 2:
             axis = rotation[:, 2] * size[0]
             a.cone(
-                center - axis,
-                center + axis,
-                size[1],
-                size[2] * rng.choice([0.2, 1]),
-                paint,
-                u(0, 0.04),
-                blend,
+                place - axis, place + axis, size[1], size[2] * rng.choice([0.5, 1]), paint, u(0, 0.04), blend
             )
+            room *= 0.7
         elif shape == 3:
-            a.torus(center, size[0] * 0.8, max(size[1] * 0.35, 0.04), paint, 0, rotation, blend)
+            ring, room = size[0] * 0.8, max(size[1] * 0.35, 0.04)
+            a.torus(place + ring * rotation[:, 0], ring, room, paint, 0, rotation, blend)
         else:
-            a.prism(center, size[0], size[0] * u(0.1, 0.8), size[1], size[2], paint, u(0, 0.03), rotation)
-        centers.append(center)
+            a.prism(place, size[0], size[0] * u(0.4, 0.8), size[1], size[2], paint, u(0, 0.03), rotation)
+            room *= 0.6
+        solid.append((place, room))

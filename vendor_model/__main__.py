@@ -1,0 +1,101 @@
+"""Photo and masks to a scene file, without Blender.
+
+    python -m vendor_model photo.png --mask a.png --mask b.png --output scene.glb
+
+A .glb holds one coloured mesh for each mask, under a node with its object transform; a .ply holds all
+objects' Gaussian splats, centred, the largest extent being 1. Both are z up in their tools' sense, seen
+from the photo's camera, which stands in the origin of the .glb.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from vendor_model.errors import UserError
+from vendor_model.layout.frames import CAMERA_TO_Z_UP
+from vendor_model.layout.transforms import matrix_to_quaternion, quaternion_conjugate, quaternion_multiply
+from vendor_model.photo import read_mask, read_photo
+from vendor_model.pipeline import Pipeline
+from vendor_model.surface.gaussian_scene import make_scene, normalize_scene, turn_z_up
+from vendor_model.surface.glb import SceneMesh, encode_glb
+from vendor_model.surface.ply import encode_ply
+from vendor_model.types import Reconstruction
+
+MINI = Path(__file__).parent / "mini"
+
+
+def scene_mesh(name: str, made: Reconstruction) -> SceneMesh:
+    """An object in the z-up world whose camera looks along +y from the origin (spec layout.md §3.3)."""
+    pose = made.pose
+    to_world = matrix_to_quaternion(torch.from_numpy(CAMERA_TO_Z_UP.T.copy()).double())
+    rotation = quaternion_multiply(to_world, quaternion_conjugate(torch.as_tensor(pose.rotation).double()))
+    return SceneMesh(name, made.surface, rotation.numpy(), pose.translation @ CAMERA_TO_Z_UP, pose.scale)
+
+
+def encode(names: list[str], made: list[Reconstruction], suffix: str) -> bytes:
+    """The scene as a file of the kind that the suffix names. Raises UserError for an unknown one."""
+    if suffix == ".glb":
+        return encode_glb([scene_mesh(name, one) for name, one in zip(names, made, strict=True)])
+    if suffix == ".ply":
+        scene = make_scene((one.gaussians, one.pose) for one in made)
+        return encode_ply(turn_z_up(normalize_scene(scene)))
+    raise UserError(f"The output ends in {suffix!r}: name a file that ends in .glb or .ply.")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Read, reconstruct, write; prints seconds per stage and each object's mask IoU."""
+    photo = read_photo(arguments.photo)
+    masks = [read_mask(path, photo.size) for path in arguments.mask]
+    seconds, current, started = {}, "model", time.perf_counter()
+
+    def progress(stage: str, fraction: float) -> None:
+        nonlocal current, started
+        now = time.perf_counter()
+        seconds[current] = seconds.get(current, 0.0) + now - started
+        current, started = stage, now
+
+    pipeline = Pipeline.load(arguments.model, arguments.device)
+    scene = pipeline.set_photo(photo, progress)
+    made = pipeline.reconstruct(scene, masks, arguments.seed, progress, arguments.refine_layout)
+    progress("write", 0.0)
+    names = [path.stem for path in arguments.mask]
+    arguments.output.write_bytes(encode(names, made, arguments.output.suffix))
+    progress("", 1.0)
+    for name, one in zip(names, made, strict=True):
+        faces = len(one.surface.faces)
+        print(f"{name}: mask IoU {one.mask_iou:.2f}, {faces} triangles, size {np.mean(one.pose.scale):.3f}")
+    print(", ".join(f"{stage} {value:.2f} s" for stage, value in seconds.items()))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m vendor_model",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("photo", type=Path)
+    parser.add_argument("--mask", type=Path, action="append", required=True, help="once for each object")
+    parser.add_argument("--output", type=Path, required=True, help="scene.glb or scene.ply")
+    parser.add_argument("--model", type=Path, default=MINI, help="model folder (default: the embedded one)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="cuda, mps or cpu (default: the best one here)")
+    parser.add_argument(
+        "--refine-layout",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="match poses to the masks afterwards (default: as the model's configuration says)",
+    )
+    try:
+        run(parser.parse_args())
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

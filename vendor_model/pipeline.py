@@ -1,0 +1,232 @@
+"""Photo and masks to posed, coloured objects: the stages in order (spec pipeline.md §2).
+
+A photo's point map and the condition tokens of the whole picture are computed once. Objects go through
+the stages together, one stage after the other.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vendor_model import checkpoints
+from vendor_model.config import PipelineConfig, read_pipeline
+from vendor_model.depth import estimate_point_map
+from vendor_model.device import choose_device
+from vendor_model.errors import EmptyReconstructionError, MaskError
+from vendor_model.layout.pose import decode_pose
+from vendor_model.layout.refinement import RefinementSettings, mask_iou, refine_pose
+from vendor_model.models.conditioning import EmbedderFuser
+from vendor_model.models.texture_flow import denormalise
+from vendor_model.models.voxel_decoder import tokens_to_grid
+from vendor_model.preprocessing import PreparedPhoto, geometry_inputs, prepare_photo, texture_inputs
+from vendor_model.sampling import SamplerSettings, draw_noise, sample, step_size
+from vendor_model.sparse.grid import SparseGrid
+from vendor_model.surface.cleaning import drop_inner_shells
+from vendor_model.surface.extraction import extract_mesh, to_surface
+from vendor_model.surface.gaussians import activate, split_head
+from vendor_model.types import Gaussians, Photo, PointMap, Pose, Progress, Reconstruction, Surface
+from vendor_model.voxels import sparse_structure
+
+
+@dataclass(frozen=True)
+class PhotoScene:
+    """What all objects of one photo share: its point map and the prepared pictures of both stages."""
+
+    photo: Photo
+    point_map: PointMap
+    geometry_photo: PreparedPhoto
+    texture_photo: PreparedPhoto
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Result of the geometry stage for one object. coords: (N, 4) int32 voxels; generator: the state of
+    its random numbers, which the texture stage goes on with."""
+
+    coords: Tensor
+    pose: Pose
+    generator: torch.Generator
+
+
+class Pipeline:
+    """A loaded model. `set_photo` once, then `reconstruct` as often as wanted."""
+
+    def __init__(self, config: PipelineConfig, modules: Mapping[str, nn.Module], device: torch.device):
+        self.config, self.modules, self.device = config, modules, device
+
+    @classmethod
+    def load(cls, folder: Path, device: str = "auto") -> "Pipeline":
+        """Read a model folder; raises CheckpointError, or UserError for a device that is not there."""
+        config, chosen = read_pipeline(folder), choose_device(device)
+        return cls(config, checkpoints.load(folder, config, chosen), chosen)
+
+    @torch.no_grad()
+    def set_photo(self, photo: Photo, progress: Progress) -> PhotoScene:
+        """Point map and pictures of a photo. Raises PhotoError when there is no surface to be seen."""
+        progress("depth", 0.0)
+        point_map = estimate_point_map(self.modules["depth_model"], photo)
+        return prepare_scene(self.config, photo, point_map)
+
+    @torch.no_grad()
+    def reconstruct(
+        self,
+        scene: PhotoScene,
+        masks: Sequence[np.ndarray],
+        seed: int,
+        progress: Progress,
+        refine_layout: bool | None = None,
+    ) -> list[Reconstruction]:
+        """One object for each mask (H, W) bool, in their order.
+
+        refine_layout: correct the poses by render-and-compare; None as the model's configuration says.
+        Raises MaskError, or EmptyReconstructionError for an object without any solid voxel.
+        """
+        config = self.config
+        check_masks(masks, scene.photo.size)
+        refine = config.layout_refinement if refine_layout is None else refine_layout
+        each = partial(_each_object, progress=progress)
+        tokens = each("conditioning", masks, lambda mask, _: self.geometry_condition(scene, mask))
+        shapes = each("geometry", tokens, lambda token, step: self.sample_shape(*token, seed, step))
+        texture_tokens = each("conditioning", masks, lambda mask, _: self.texture_condition(scene, mask))
+        latents = each(
+            "texture",
+            list(zip(shapes, texture_tokens, strict=True)),
+            lambda pair, step: self.sample_texture(*pair, step),
+        )
+        decoded = each(
+            "surface",
+            list(zip(shapes, latents, strict=True)),
+            lambda pair, _: self.decode(SparseGrid(pair[0].coords), pair[1]),
+        )
+        made = []
+        for number, ((surface, gaussians), shape, mask) in enumerate(
+            zip(decoded, shapes, masks, strict=True)
+        ):
+            progress("refinement", number / len(masks))
+            pose, iou = place(surface, shape.pose, mask, scene.point_map, refine)
+            made.append(Reconstruction(surface, gaussians, pose, iou))
+        return made
+
+    def geometry_condition(self, scene: PhotoScene, mask: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
+        """Condition tokens (1, T, C) of an object and the inputs that they were made from."""
+        inputs = geometry_inputs(scene.geometry_photo, mask, self.config.ss_preprocessor)
+        return self._condition(self.modules["ss_condition_embedder"], inputs), inputs
+
+    def texture_condition(self, scene: PhotoScene, mask: np.ndarray) -> Tensor:
+        """Condition tokens (1, T, C) of an object's second stage."""
+        inputs = texture_inputs(scene.texture_photo, mask, self.config.slat_preprocessor)
+        return self._condition(self.modules["slat_condition_embedder"], inputs)
+
+    def sample_shape(
+        self, tokens: Tensor, inputs: Mapping[str, Tensor], seed: int, on_step: Callable[[float], None]
+    ) -> Shape:
+        """Voxels and pose of one object (spec geometry.md §6–8). Raises EmptyReconstructionError."""
+        config, flow = self.config, self.modules["ss_flow"]
+        generator = torch.Generator().manual_seed(seed)
+        settings = SamplerSettings(
+            config.ss_inference_steps,
+            config.ss_rescale_t,
+            config.ss_cfg_strength,
+            config.ss_cfg_interval,
+            no_shortcut=not config.use_stage1_distillation,
+        )
+        told = step_size(settings, self.device)
+        latents = sample(
+            partial(flow, context=flow.prepare_context(tokens), d=told),
+            partial(flow, context=flow.unconditional_context(), d=told),
+            draw_noise(flow.latent_shapes(), generator, self.device),
+            settings,
+            lambda done, _: on_step(done / settings.inference_steps),
+        )
+        logits = self.modules["ss_decoder"](tokens_to_grid(latents["shape"]))
+        coords, factor = sparse_structure(logits, config.downsample_ss_dist, generator=generator)
+        latents = {name: value.double().cpu() for name, value in latents.items()}
+        moments = (inputs["pointmap_scale"].double(), inputs["pointmap_shift"].double())
+        rotation, translation, scale = decode_pose(latents, *moments, factor)
+        pose = Pose(rotation[0].numpy(), translation[0].numpy(), scale[0].numpy())
+        return Shape(coords, pose, generator)
+
+    def sample_texture(self, shape: Shape, tokens: Tensor, on_step: Callable[[float], None]) -> Tensor:
+        """Structured latent (N, channels) of a shape's voxels, de-normalised (spec texture.md §3)."""
+        config, flow = self.config, self.modules["slat_flow"]
+        settings = SamplerSettings(
+            config.slat_inference_steps,
+            config.slat_rescale_t,
+            config.slat_cfg_strength,
+            config.slat_cfg_interval,
+        )
+        grid = flow.prepare_coords(shape.coords)
+        noise = torch.randn(len(shape.coords), flow.in_channels, generator=shape.generator).to(self.device)
+        latent = sample(
+            partial(flow, grid=grid, context=flow.prepare_context(tokens)),
+            partial(flow, grid=grid, context=flow.unconditional_context()),
+            noise,
+            settings,
+            lambda done, _: on_step(done / settings.inference_steps),
+        )
+        return denormalise(latent, config.slat_mean, config.slat_std)
+
+    def decode(self, grid: SparseGrid, latent: Tensor) -> tuple[Surface, Gaussians]:
+        """Mesh and splats of a structured latent, in the object frame (spec texture.md §4–7).
+
+        Raises EmptyReconstructionError when the mesh has no triangle.
+        """
+        decoder = self.modules["slat_decoder_mesh"]
+        features, cubes = decoder(latent, grid)
+        surface = to_surface(extract_mesh(features, cubes.coords[:, 1:], decoder.output_resolution))
+        if not len(surface.faces):
+            raise EmptyReconstructionError(
+                "The model found no surface for this object: mark more of it, or try another seed."
+            )
+        splats = self.modules["slat_decoder_gs"]
+        parameters = split_head(
+            splats(latent, grid), grid.coords, splats.offset_perturbation, splats.resolution, splats.settings
+        )
+        return drop_inner_shells(surface), activate(parameters, splats.settings)
+
+    def _condition(self, embedder: EmbedderFuser, inputs: Mapping[str, Tensor]) -> Tensor:
+        return embedder({name: inputs[name].to(self.device) for name in embedder.input_names})
+
+
+def prepare_scene(config: PipelineConfig, photo: Photo, point_map: PointMap) -> PhotoScene:
+    """A photo with a point map from wherever."""
+    return PhotoScene(
+        photo,
+        point_map,
+        prepare_photo(photo.rgb, point_map.points, config.ss_preprocessor),
+        prepare_photo(photo.rgb, None, config.slat_preprocessor),
+    )
+
+
+def check_masks(masks: Sequence[np.ndarray], size: tuple[int, int]) -> None:
+    """Raises MaskError for a mask that is not of the photo's size (height, width)."""
+    for number, mask in enumerate(masks, start=1):
+        if mask.shape != size:
+            raise MaskError(
+                f"Mask {number} is {mask.shape[1]} x {mask.shape[0]} pixels, the photo {size[1]} x {size[0]}: "
+                "make the mask anew for this photo."
+            )
+
+
+def place(
+    surface: Surface, pose: Pose, mask: np.ndarray, point_map: PointMap, refine: bool
+) -> tuple[Pose, float]:
+    """The object's final pose and the overlap of its silhouette with its mask."""
+    if refine:
+        with torch.enable_grad():
+            pose = refine_pose(surface, pose, mask, point_map, RefinementSettings()).pose
+    return pose, mask_iou(surface, pose, mask, point_map)
+
+
+def _each_object(stage: str, items: Sequence, work: Callable, progress: Progress) -> list:
+    """work(item, on_step) of every object, reporting the stage's progress over all of them."""
+    results = []
+    for number, item in enumerate(items):
+        progress(stage, number / len(items))
+        results.append(work(item, lambda done, number=number: progress(stage, (number + done) / len(items))))
+    return results

@@ -1,0 +1,311 @@
+"""The stages by which mini is trained, each from what the ones before left in the runs folder.
+
+data, shape_code, then voxel_decoder, depth, surface, geometry and texture, then export. A stage goes on from
+its last checkpoint. Half-precision matrix products (bfloat16 under autocast) keep a CPU busy; weights,
+losses and moving averages stay in float32.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from vendor_model import checkpoints
+from vendor_model.config import PipelineConfig, read_pipeline
+from vendor_model.models.voxel_decoder import tokens_to_grid
+from vendor_model.sampling import TIME_SCALE
+from vendor_model.sparse.grid import SparseGrid
+from vendor_model.surface.gaussians import split_head
+from vendor_model.training import shape_latent, surface_targets
+from vendor_model.training.objectives import flow_matching, sample_times
+from vendor_model.training.objects import distance_grid, make_object
+from vendor_model.training.samples import POSE_LATENTS, SampleSizes, Shards, embedder_inputs, write_shards
+from vendor_model.training.structured_latent import CHANNELS
+from vendor_model.training.trainer import Schedule, train
+
+GEOMETRY_INPUTS = ("image", "rgb_image", "mask", "rgb_image_mask", "pointmap", "rgb_pointmap")
+TEXTURE_INPUTS = ("image", "rgb_image", "mask", "rgb_image_mask")
+GEOMETRY_WEIGHTS = {"shape": 1.0, "6drotation_normalized": 0.3, "translation": 1.0, "scale": 0.3}
+"""Loss weights by latent. The paper's rotation and scale weight of 0.1 is raised: a small model trained
+briefly otherwise never learns to turn its objects."""
+
+POINT_MAP_DROP = 0.1
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Sizes and lengths of mini's training, and the kinds of object that fill its scenes."""
+
+    categories: tuple[str, ...]
+    train_seed: int = 1
+    scenes_per_shard: int = 48
+    shards: int = 140
+    patch: int = 8
+    noise_draws: int = 2
+    at_noise: float = 0.5
+    batch: int = 24
+    texture_batch: int = 8
+    schedules: tuple[tuple[str, Schedule], ...] = ()
+
+    def schedule(self, stage: str) -> Schedule:
+        return dict(self.schedules)[stage]
+
+
+MINI = Recipe(
+    categories=(
+        *("ball", "egg", "crate", "barrel", "cone", "hat", "ring", "snowman", "tree", "potted_plant"),
+        *("mushroom", "house", "tower", "car", "truck", "rocket", "pawn", "trophy", "fruit", "cake"),
+        *("bottle", "vase", "mug", "bowl", "bucket", "teapot", "lamp", "candle", "stool", "table", "chair"),
+        *("armchair", "cabinet", "duck"),
+    ),
+    schedules=(
+        ("voxel_decoder", Schedule(700, 1.5e-3)),
+        ("depth", Schedule(3000, 6e-4)),
+        ("surface", Schedule(1500, 1e-3)),
+        ("geometry", Schedule(3000, 8e-4)),
+        ("texture", Schedule(3000, 5e-4)),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where a training reads and writes: the model folder's yaml files, and the runs folder."""
+
+    model: Path
+    runs: Path
+    recipe: Recipe
+    seed: int = 0
+
+    @property
+    def config(self) -> PipelineConfig:
+        return read_pipeline(self.model)
+
+    def module(self, name: str) -> nn.Module:
+        return checkpoints.build_one(self.model, self.config, name)
+
+    def shards(self) -> Shards:
+        return Shards(self.runs / "data", self.seed)
+
+    def shape_code(self) -> shape_latent.ShapeCode:
+        return shape_latent.ShapeCode.load(self.runs / "shape_code.npz")
+
+    def rng(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.seed)
+
+    def train(self, stage: str, model: nn.Module, loss: Callable, batches: Iterator) -> None:
+        torch.manual_seed(self.seed)
+        # On a CPU the fused attention's backward pass is several times slower in bfloat16 than its parts.
+        with sdpa_kernel(SDPBackend.MATH):
+            train(model, loss, batches, self.recipe.schedule(stage), self.runs / stage)
+
+
+def half_precision() -> torch.autocast:
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+def data(run: Run) -> None:
+    """Render scenes into shards; stop and start at will."""
+    recipe = run.recipe
+    write_shards(
+        run.runs / "data",
+        recipe.train_seed,
+        recipe.shards,
+        recipe.scenes_per_shard,
+        recipe.categories,
+        SampleSizes(),
+    )
+
+
+def shape_code(run: Run) -> None:
+    """Principal components of the distance patches of some thousand objects."""
+    run.runs.mkdir(parents=True, exist_ok=True)
+    channels = run.module("ss_decoder").input_layer.in_channels
+    grids = next(distance_grids(run.recipe.train_seed, SampleSizes.voxels, 3000))
+    shape_latent.fit(grids, run.recipe.patch, channels).save(run.runs / "shape_code.npz")
+
+
+def distance_grids(seed: int, resolution: int, batch: int) -> Iterator[Tensor]:
+    """Signed distances (batch, R, R, R) of new random objects, for ever."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield torch.from_numpy(np.stack([distance_grid(make_object(rng), resolution) for _ in range(batch)]))
+
+
+def distances_of(stored: Tensor) -> Tensor:
+    """Stored int8 distances to object lengths."""
+    return stored.float() / 127 * shape_latent.TRUNCATION
+
+
+def voxel_decoder(run: Run) -> None:
+    """Shape codes, disturbed as a flow model would, to occupancy logits."""
+    model, code, rng = run.module("ss_decoder"), run.shape_code(), run.rng()
+
+    def loss(distances: Tensor) -> tuple[Tensor, dict[str, float]]:
+        target = distances < 0.5 / distances.shape[1]
+        tokens = code.encode(distances)
+        amount = 0.4 * torch.rand(len(tokens), 1, 1, generator=rng)
+        tokens = tokens + amount * torch.randn(tokens.shape, generator=rng)
+        with half_precision():
+            logits = model(tokens_to_grid(tokens))[:, 0].float()
+        both = ((logits > 0) & target).flatten(1).sum(1) / ((logits > 0) | target).flatten(1).sum(1)
+        return F.binary_cross_entropy_with_logits(logits, target.float()), {"voxel_iou": both.mean().item()}
+
+    grids = distance_grids(run.recipe.train_seed + 2000, SampleSizes.voxels, 16)
+    run.train("voxel_decoder", model, loss, grids)
+
+
+def depth(run: Run) -> None:
+    """Photos to point maps, right up to a scale and a depth shift (MoGe's affine-invariant loss)."""
+    model = run.module("depth_model")
+
+    def loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        photos, truth = batch
+        with half_precision():
+            points, validity = model(photos)
+        points, validity = points.float()[:, ::2, ::2], validity.float()[:, ::2, ::2]
+        truth = truth * truth.new_tensor([-1, -1, 1])  # camera axes to OpenCV's
+        valid = truth.isfinite().all(-1)
+        truth = truth.where(valid[..., None], 1.0)
+        weight = valid / truth[..., 2].clamp(min=0.1)
+        scale, shift = align_depth(points.detach(), truth, weight.square())
+        aligned = points * scale.view(-1, 1, 1, 1) + F.pad(shift.view(-1, 1, 1, 1), (2, 0))
+        error = ((aligned - truth).abs().sum(-1) * weight).clamp(max=3.0).sum() / valid.sum().clamp(min=1)
+        seen = (validity - valid.float()).square().mean()
+        return error + seen, {"relative_error": error.item(), "validity": seen.item()}
+
+    run.train("depth", model, loss, run.shards().photos(8))
+
+
+def align_depth(points: Tensor, truth: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Scale and depth shift, (B,) each, of least squares between points and truth (B, H, W, 3)."""
+    p, q, w = points.flatten(1, 2), truth.flatten(1, 2), weight.flatten(1)
+    total = w.sum(1).clamp(min=1e-6)
+    mean = lambda values: (w * values).sum(1) / total  # noqa: E731
+    pz, qz = mean(p[..., 2]), mean(q[..., 2])
+    spread = mean(p.square().sum(-1)) - pz.square()
+    scale = ((mean((p * q).sum(-1)) - pz * qz) / spread.clamp(min=1e-6)).clamp(min=1e-3)
+    return scale, qz - scale * pz
+
+
+def geometry(run: Run) -> None:
+    """Condition embedder and geometry flow together, by flow matching on shape code and pose."""
+    parts = nn.ModuleDict({name: run.module(name) for name in ("ss_condition_embedder", "ss_flow")})
+    embedder, flow = parts["ss_condition_embedder"], parts["ss_flow"]
+    code, rng, draws = run.shape_code(), run.rng(), run.recipe.noise_draws
+
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        inputs = embedder_inputs(batch, rng)
+        drop = ("pointmap", "rgb_pointmap") if torch.rand((), generator=rng) < POINT_MAP_DROP else ()
+        latents = {"shape": code.encode(distances_of(batch["distances"]))}
+        latents |= {name: batch[name][:, None] for name in POSE_LATENTS}
+        latents = {name: value.repeat_interleave(draws, 0) for name, value in latents.items()}
+        times = sample_times(len(latents["shape"]), run.recipe.at_noise, rng)
+        with half_precision():
+            context = flow.prepare_context(embedder(inputs, drop))
+
+        def velocity(mixed: dict[str, Tensor], times: Tensor) -> dict[str, Tensor]:
+            with half_precision():
+                predicted = flow(mixed, times * TIME_SCALE, context, d=torch.zeros(1))
+            return {name: value.float() for name, value in predicted.items()}
+
+        return flow_matching(velocity, latents, GEOMETRY_WEIGHTS, times, rng)
+
+    names = (*GEOMETRY_INPUTS, *POSE_LATENTS, "distances")
+    run.train("geometry", parts, loss, run.shards().batches(names, run.recipe.batch))
+
+
+def surface(run: Run) -> None:
+    """Both decoders of the structured latent, on the generator's own surfaces and colours."""
+    names = ("slat_decoder_mesh", "slat_decoder_gs")
+    parts = nn.ModuleDict({name: run.module(name) for name in names})
+    mesh, gaussians, rng = parts["slat_decoder_mesh"], parts["slat_decoder_gs"], run.rng()
+
+    def loss(batch: surface_targets.Targets) -> tuple[Tensor, dict[str, float]]:
+        grid = SparseGrid(batch.coords)
+        latent = batch.latent + 0.15 * torch.randn(batch.latent.shape, generator=rng)
+        with half_precision():
+            features, _ = mesh(latent, grid)
+            head = gaussians(latent, grid)
+        cubes, cube_figures = surface_targets.cube_loss(features.float(), batch)
+        parameters = split_head(
+            head.float(),
+            batch.coords,
+            gaussians.offset_perturbation,
+            gaussians.resolution,
+            gaussians.settings,
+        )
+        splats, splat_figures = surface_targets.splat_loss(parameters, gaussians.settings, batch)
+        return cubes + splats, cube_figures | splat_figures
+
+    rng_numpy = np.random.default_rng(run.recipe.train_seed + 1000)
+    batches = surface_targets.stream(
+        rng_numpy, mesh.resolution, mesh.output_resolution, gaussians.settings.num_gaussians
+    )
+    run.train("surface", parts, loss, batches)
+
+
+def texture(run: Run) -> None:
+    """Condition embedder and texture flow together, by flow matching on the structured latent."""
+    parts = nn.ModuleDict({name: run.module(name) for name in ("slat_condition_embedder", "slat_flow")})
+    embedder, flow, rng, config = parts["slat_condition_embedder"], parts["slat_flow"], run.rng(), run.config
+    mean, std = torch.tensor(config.slat_mean), torch.tensor(config.slat_std)
+
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        inputs = embedder_inputs(batch, rng)
+        latent = (batch["features"] - mean) / std
+        noise = torch.randn(latent.shape, generator=rng)
+        grid = flow.prepare_coords(batch["coords"], len(batch["image"]))
+        times = sample_times(len(batch["image"]), run.recipe.at_noise, rng)
+        tau = grid.levels[0].per_cell(times[:, None])
+        with half_precision():
+            context = flow.prepare_context(embedder(inputs))
+            predicted = flow(tau * latent + (1 - tau) * noise, times * TIME_SCALE, grid, context).float()
+        error = (predicted - (latent - noise)).square()
+        color = error[:, 4:7].mean().item()
+        return error.mean(), {"color": color, "form": error[:, :4].mean().item()}
+
+    names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
+    run.train("texture", parts, loss, run.shards().sparse_batches(names, run.recipe.texture_batch))
+
+
+def latent_statistics(run: Run) -> tuple[list[float], list[float]]:
+    """Mean and deviation of the structured latent's channels, for `pipeline.yaml`."""
+    shard = next(run.shards().arrays())["features"].astype(np.float64)
+    assert shard.shape[1] == CHANNELS
+    return [round(float(x), 4) for x in shard.mean(0)], [round(float(x), 4) for x in shard.std(0)]
+
+
+TRAINED_IN = {
+    "depth_model": ("depth", ""),
+    "ss_condition_embedder": ("geometry", "ss_condition_embedder."),
+    "ss_flow": ("geometry", "ss_flow."),
+    "ss_decoder": ("voxel_decoder", ""),
+    "slat_condition_embedder": ("texture", "slat_condition_embedder."),
+    "slat_flow": ("texture", "slat_flow."),
+    "slat_decoder_gs": ("surface", "slat_decoder_gs."),
+    "slat_decoder_mesh": ("surface", "slat_decoder_mesh."),
+}
+"""Module -> the stage that trains it and the prefix of its keys there."""
+
+
+def export(run: Run) -> None:
+    """Write the moving averages of all stages as float16 safetensors into the model folder."""
+    modules = {}
+    for name, (stage, prefix) in TRAINED_IN.items():
+        average = torch.load(run.runs / stage / "average.pt", weights_only=True)
+        state = {key.removeprefix(prefix): value for key, value in average.items() if key.startswith(prefix)}
+        modules[name] = run.module(name)
+        modules[name].load_state_dict(state)
+    checkpoints.save(run.model, run.config, modules, torch.float16)
+
+
+STAGES: dict[str, Callable[[Run], None]] = {
+    stage.__name__: stage
+    for stage in (data, shape_code, voxel_decoder, depth, geometry, surface, texture, export)
+}

@@ -36,18 +36,25 @@ def scene_mesh(name: str, made: Reconstruction) -> SceneMesh:
     return SceneMesh(name, made.surface, rotation.numpy(), pose.translation @ CAMERA_TO_Z_UP, pose.scale)
 
 
-def encode(names: list[str], made: list[Reconstruction], suffix: str) -> bytes:
-    """The scene as a file of the kind that the suffix names. Raises UserError for an unknown one."""
-    if suffix == ".glb":
-        return encode_glb([scene_mesh(name, one) for name, one in zip(names, made, strict=True)])
-    if suffix == ".ply":
-        scene = make_scene((one.gaussians, one.pose) for one in made)
-        return encode_ply(turn_z_up(normalize_scene(scene)))
-    raise UserError(f"The output ends in {suffix!r}: name a file that ends in .glb or .ply.")
+def mesh_file(names: list[str], made: list[Reconstruction]) -> bytes:
+    """The objects as binary glTF."""
+    return encode_glb([scene_mesh(name, one) for name, one in zip(names, made, strict=True)])
+
+
+def splat_file(names: list[str], made: list[Reconstruction]) -> bytes:
+    """The objects' splats together as PLY; it has no place for names."""
+    return encode_ply(turn_z_up(normalize_scene(make_scene((one.gaussians, one.pose) for one in made))))
+
+
+ENCODERS = {".glb": mesh_file, ".ply": splat_file}
+"""What an output file holds, by its suffix."""
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Read, reconstruct, write; prints seconds per stage and each object's mask IoU."""
+    suffix = arguments.output.suffix.lower()
+    if suffix not in ENCODERS:
+        raise UserError(f"The output ends in {suffix!r}: name a file that ends in {' or '.join(ENCODERS)}.")
     photo = read_photo(arguments.photo)
     masks = [read_mask(path, photo.size) for path in arguments.mask]
     seconds, current, started = {}, "model", time.perf_counter()
@@ -63,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
     made = pipeline.reconstruct(scene, masks, arguments.seed, progress, arguments.refine_layout)
     progress("write", 0.0)
     names = [path.stem for path in arguments.mask]
-    arguments.output.write_bytes(encode(names, made, arguments.output.suffix))
+    arguments.output.write_bytes(ENCODERS[suffix](names, made))
     progress("", 1.0)
     for name, one in zip(names, made, strict=True):
         faces = len(one.surface.faces)

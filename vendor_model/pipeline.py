@@ -30,7 +30,7 @@ from vendor_model.surface.cleaning import drop_inner_shells
 from vendor_model.surface.extraction import extract_mesh, to_surface
 from vendor_model.surface.gaussians import activate, split_head
 from vendor_model.types import Gaussians, Photo, PointMap, Pose, Progress, Reconstruction, Surface
-from vendor_model.voxels import sparse_structure
+from vendor_model.voxels import occupied, sparse_structure
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,11 @@ class PhotoScene:
 
 @dataclass(frozen=True)
 class Shape:
-    """Result of the geometry stage for one object. coords: (N, 4) int32 voxels; generator: the state of
-    its random numbers, which the texture stage goes on with."""
+    """Result of the geometry stage for one object. solid: (M, 4) int32, all occupied voxels; coords: (N, 4),
+    those that carry the structured latent; generator: the state of its random numbers, which the texture
+    stage goes on with."""
 
+    solid: Tensor
     coords: Tensor
     pose: Pose
     generator: torch.Generator
@@ -149,7 +151,7 @@ class Pipeline:
         moments = (inputs["pointmap_scale"].double(), inputs["pointmap_shift"].double())
         rotation, translation, scale = decode_pose(latents, *moments, factor)
         pose = Pose(rotation[0].numpy(), translation[0].numpy(), scale[0].numpy())
-        return Shape(coords, pose, generator)
+        return Shape(occupied(logits), coords, pose, generator)
 
     def sample_texture(self, shape: Shape, tokens: Tensor, on_step: Callable[[float], None]) -> Tensor:
         """Structured latent (N, channels) of a shape's voxels, de-normalised (spec texture.md §3)."""
@@ -208,8 +210,8 @@ def check_masks(masks: Sequence[np.ndarray], size: tuple[int, int]) -> None:
     for number, mask in enumerate(masks, start=1):
         if mask.shape != size:
             raise MaskError(
-                f"Mask {number} is {mask.shape[1]} x {mask.shape[0]} pixels, the photo {size[1]} x {size[0]}: "
-                "make the mask anew for this photo."
+                f"Mask {number} is {mask.shape[1]} x {mask.shape[0]} pixels, "
+                f"the photo {size[1]} x {size[0]}: make the mask anew for this photo."
             )
 
 

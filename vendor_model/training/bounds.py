@@ -22,6 +22,7 @@ from vendor_model.training.distance_fields import (
     SIZE,
     SUBTRACTION,
     TORUS,
+    UNION,
     table_distance,
 )
 
@@ -91,6 +92,7 @@ def bounding_box(table):
             for axis in range(3):
                 outer[0, axis] = min(outer[0, axis], row[CENTER + axis] - row[REACH])
                 outer[1, axis] = max(outer[1, axis], row[CENTER + axis] + row[REACH])
+    carved = np.any(table[:, OPERATION] != UNION)
     point = np.empty(3)
     for axis in range(3):
         p, q = (axis + 1) % 3, (axis + 2) % 3
@@ -98,8 +100,7 @@ def bounding_box(table):
             sign = 2.0 * side - 1.0
             start = sign * outer[side, axis] + 0.01
             best, best_p, best_q = sign * outer[1 - side, axis], 0.0, 0.0
-            seeds = len(table) + _GRID * _GRID
-            for seed in range(seeds):
+            for seed in range(len(table) + (_GRID * _GRID if carved else 0)):
                 if seed < len(table):
                     if table[seed, OPERATION] == SUBTRACTION:
                         continue
@@ -112,7 +113,7 @@ def bounding_box(table):
                 if found > best:
                     best, best_p, best_q = found, point[p], point[q]
             step = 0.25 * max(outer[1, p] - outer[0, p], outer[1, q] - outer[0, q]) / _GRID
-            for _ in range(4):
+            for _ in range(4 if carved else 0):
                 center_p, center_q = best_p, best_q
                 for i in range(-3, 4):
                     for j in range(-3, 4):

@@ -125,6 +125,17 @@ def value_noise(x, y, z):
 
 
 @_fast
+def flat_noise(x, y):
+    """Smooth noise in 0..1 of the plane, with unit lattice."""
+    i, j = np.floor(x), np.floor(y)
+    u, v = x - i, y - j
+    u, v = u * u * (3 - 2 * u), v * v * (3 - 2 * v)
+    near = _hash(i, j, 0) + u * (_hash(i + 1, j, 0) - _hash(i, j, 0))
+    far = _hash(i, j + 1, 0) + u * (_hash(i + 1, j + 1, 0) - _hash(i, j + 1, 0))
+    return near + v * (far - near)
+
+
+@_fast
 def pattern_weight(pattern, x, y, z, period, phase, reach):
     """Share of the second colour, 0..1, at a point in local coordinates."""
     if pattern == PLAIN:
@@ -154,7 +165,11 @@ def table_albedo(table, px, py, pz):
     distance, owner = 1e9, 0
     for i in range(table.shape[0]):
         row = table[i]
-        other = _primitive_distance(row, px - row[3], py - row[4], pz - row[5])
+        x, y, z = px - row[3], py - row[4], pz - row[5]
+        room = row[REACH] + (-distance if row[OPERATION] == SUBTRACTION else distance)
+        if room < 0.0 or x * x + y * y + z * z > room * room:
+            continue
+        other = _primitive_distance(row, x, y, z)
         if row[OPERATION] == SUBTRACTION:
             if -other > distance:
                 distance, owner = -other, i

@@ -2,7 +2,7 @@
 
 Everything happens in the camera frame (PyTorch3D: x left, y up, z forward) with similarity transforms
 per object, p_object = rotation @ (p_camera - translation) / scale, and planes {p : normal · p = offset}.
-Colours are linear inside and become display-referred at the very end.
+Colours are linear inside, the square of what is displayed: near enough to sRGB's curve, and quick.
 """
 
 import numpy as np
@@ -14,10 +14,10 @@ from vendor_model.training.distance_fields import (
     OPERATION,
     REACH,
     SUBTRACTION,
+    flat_noise,
     pattern_weight,
     table_albedo,
     table_distance,
-    value_noise,
 )
 
 _TILE = 8
@@ -181,10 +181,8 @@ def _plane_color(plane, px, py, pz):
     v = px * plane[7] + py * plane[8] + pz * plane[9]
     period = plane[17]
     share = pattern_weight(plane[16], u, 0.31 * period, v, period, plane[18], period)
-    rough = 4.0 / period
-    rough = 0.6 * value_noise(u * rough, v * rough, 0.5) + 0.4 * value_noise(
-        u * 3 * rough, v * 3 * rough, 0.5
-    )
+    u, v = 4.0 * u / period, 4.0 * v / period
+    rough = 0.6 * flat_noise(u, v) + 0.4 * flat_noise(3.0 * u, 3.0 * v)
     dim = 1.0 + plane[19] * (rough - 0.5)
     return (
         min((plane[10] + share * (plane[13] - plane[10])) * dim, 1.0),
@@ -253,7 +251,7 @@ def shade(
                 m, z = _visible_plane(planes, vx, vy, depth[i, j])
                 if m < 0:
                     for c in range(3):
-                        image[i, j, c] = backdrop[i, j, c] ** 2.2
+                        image[i, j, c] = backdrop[i, j, c] ** 2
                     continue
                 depth[i, j] = z
                 px, py, pz = vx * z, vy * z, z
@@ -272,11 +270,13 @@ def shade(
             hx, hy, hz = sun[0] - vx / length, sun[1] - vy / length, sun[2] - 1.0 / length
             aligned = (nx * hx + ny * hy + nz * hz) / np.sqrt(hx * hx + hy * hy + hz * hz + 1e-9)
             highlight = shine * max(aligned, 0.0) ** 40 if share > 0.0 else 0.0
-            image[i, j, 0] = red**2.2 * (sky * lights[2, 0] + share * lights[1, 0]) + highlight * lights[1, 0]
+            image[i, j, 0] = (
+                red * red * (sky * lights[2, 0] + share * lights[1, 0]) + highlight * lights[1, 0]
+            )
             image[i, j, 1] = (
-                green**2.2 * (sky * lights[2, 1] + share * lights[1, 1]) + highlight * lights[1, 1]
+                green * green * (sky * lights[2, 1] + share * lights[1, 1]) + highlight * lights[1, 1]
             )
             image[i, j, 2] = (
-                blue**2.2 * (sky * lights[2, 2] + share * lights[1, 2]) + highlight * lights[1, 2]
+                blue * blue * (sky * lights[2, 2] + share * lights[1, 2]) + highlight * lights[1, 2]
             )
     return image

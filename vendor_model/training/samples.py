@@ -137,7 +137,7 @@ class Shards:
                     self.broken.add(paths[index])
 
     def photos(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Photos (B, 3, H, W) in 0..1, and every other row and column of their point maps (B, H/2, W/2, 3)."""
+        """Photos (B, 3, H, W) in 0..1, and each other row and column of their point maps (B, H/2, W/2, 3)."""
         for shard in self.arrays():
             order = self.rng.permutation(len(shard["photos"]))
             for start in range(0, len(order) - size + 1, size):

@@ -149,7 +149,7 @@ def _develop(rng, image: np.ndarray) -> np.ndarray:
         before = np.roll(image, 1, axis)
         after = np.roll(image, -1, axis)
         image = (1 - 2 * blur) * image + blur * (before + after)
-    photo = np.clip(image, 0, 1) ** (1 / 2.2)
+    photo = np.sqrt(np.clip(image, 0, 1))
     photo += rng.uniform(0, 0.02) * rng.standard_normal(photo.shape, np.float32)
     return (np.clip(photo, 0, 1) * 255 + 0.5).astype(np.uint8)
 

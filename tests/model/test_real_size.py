@@ -1,59 +1,33 @@
-"""The classes at the official sizes, on the meta device: keys, shapes and counts (spec geometry.md §2.3)."""
+"""The released model's configuration, built on the meta device: tensors, shapes and counts of the checkpoint.
+
+Source: spec geometry.md §2.3, texture.md §9, moge.md §0.
+"""
+
+from pathlib import Path
 
 import pytest
 import torch
-from torch import nn
 
-from vendor_model.models.conditioning import DinoEmbedder, EmbedderFuser, PointPatchEmbedder
-from vendor_model.models.dinov2 import DinoV2
-from vendor_model.models.geometry_flow import GeometryFlow
-from vendor_model.models.voxel_decoder import VoxelDecoder
+import vendor_model
+from vendor_model import checkpoints
+from vendor_model.config import read_pipeline
 
-
-def generator() -> GeometryFlow:
-    return GeometryFlow(
-        model_channels=1024,
-        cond_channels=1024,
-        num_blocks=24,
-        num_heads=16,
-        latent_mapping={
-            "shape": {"in_channels": 8, "resolution": 16},
-            "6drotation_normalized": {"in_channels": 6, "token_len": 1},
-            "translation": {"in_channels": 3, "token_len": 1},
-            "scale": {"in_channels": 3, "token_len": 1},
-            "translation_scale": {"in_channels": 1, "token_len": 1},
-        },
-        latent_share_transformer={
-            "6drotation_normalized": ["6drotation_normalized", "translation", "scale", "translation_scale"]
-        },
-    )
-
-
-def fuser() -> EmbedderFuser:
-    def dino() -> DinoEmbedder:
-        return DinoEmbedder(DinoV2(518, 14, 1024, 24, 16, num_register_tokens=4), input_size=518)
-
-    return EmbedderFuser(
-        [
-            (dino(), [("image", "cropped"), ("rgb_image", "full")]),
-            (dino(), [("mask", "cropped"), ("rgb_image_mask", "full")]),
-            (PointPatchEmbedder(512, 256, 8), [("pointmap", "cropped"), ("rgb_pointmap", "full")]),
-        ]
-    )
-
-
-def decoder() -> VoxelDecoder:
-    return VoxelDecoder(out_channels=1, latent_channels=8, num_res_blocks=2, channels=[512, 128, 32])
-
+OFFICIAL = Path(vendor_model.__file__).parent / "official"
 
 SIZES = {
-    generator: (945, 959_962_133, 4_194_304),
-    fuser: (722, 634_485_760, 0),
-    decoder: (74, 73_671_201, 0),
+    "ss_flow": (945, 959_962_133, 4_194_304),
+    "ss_condition_embedder": (722, 634_485_760, 0),
+    "ss_decoder": (74, 73_671_201, 0),
+    "slat_flow": (526, 600_432_520, 0),
+    "slat_condition_embedder": (699, 626_054_144, 0),
+    "slat_decoder_gs": (101, 85_369_024, 96),
+    "slat_decoder_mesh": (120, 90_926_693, 0),
+    "depth_model": (421, 314_174_020, 6),
 }
+"""Tensors in the state dict, numbers in parameters, numbers in buffers."""
 
 SHAPES = {
-    generator: {
+    "ss_flow": {
         "latent_mapping.shape.pos_emb": (4096, 1024),
         "latent_mapping.translation_scale.out_layer.weight": (1, 1024),
         "d_embedder.mlp.0.weight": (1024, 256),
@@ -63,7 +37,7 @@ SHAPES = {
         "blocks.0.cross_attn.shape.to_kv.bias": (2048,),
         "blocks.0.mlp.6drotation_normalized.mlp.0.weight": (4096, 1024),
     },
-    fuser: {
+    "ss_condition_embedder": {
         "idx_emb": (3, 1024),
         "module_list.0.backbone.pos_embed": (1, 1370, 1024),
         "module_list.1.backbone.register_tokens": (1, 4, 1024),
@@ -73,29 +47,66 @@ SHAPES = {
         "projection_nets.2.1.w1.weight": (2816, 512),
         "projection_nets.2.1.w2.weight": (1024, 2816),
     },
-    decoder: {
+    "ss_decoder": {
         "input_layer.weight": (512, 8, 3, 3, 3),
         "blocks.2.conv.weight": (1024, 512, 3, 3, 3),
         "blocks.5.conv.weight": (256, 128, 3, 3, 3),
         "blocks.7.conv2.weight": (32, 32, 3, 3, 3),
         "out_layer.2.weight": (1, 32, 3, 3, 3),
     },
+    "slat_flow": {
+        "input_blocks.1.conv2.conv.weight": (1024, 3, 3, 3, 1024),
+        "out_blocks.0.conv1.conv.weight": (128, 3, 3, 3, 2048),
+        "out_blocks.1.skip_connection.weight": (128, 256),
+        "blocks.23.self_attn.q_rms_norm.gamma": (16, 64),
+        "blocks.0.adaLN_modulation.1.weight": (6144, 1024),
+    },
+    "slat_decoder_mesh": {
+        "upsample.0.skip_connection.conv.weight": (192, 1, 1, 1, 768),
+        "upsample.1.out_layers.3.conv.weight": (96, 3, 3, 3, 96),
+        "out_layer.weight": (101, 96),
+    },
+    "slat_decoder_gs": {"offset_perturbation": (32, 3), "out_layer.weight": (448, 768)},
+    "depth_model": {
+        "backbone.pos_embed": (1, 1370, 1024),
+        "head.upsample_blocks.0.0.0.weight": (514, 256, 2, 2),
+        "head.output_block.1.2.weight": (1, 32, 1, 1),
+    },
 }
 
 
-@pytest.mark.parametrize("build", SIZES)
-def test_state_dict_is_that_of_the_released_checkpoint(build):
-    with torch.device("meta"):
-        module: nn.Module = build()
+@pytest.fixture
+def build():
+    config = read_pipeline(OFFICIAL)
+
+    def build(name: str) -> torch.nn.Module:
+        with torch.device("meta"):
+            return checkpoints.build_one(OFFICIAL, config, name)
+
+    return build
+
+
+@pytest.mark.parametrize("name", SIZES)
+def test_state_dict_is_that_of_the_released_checkpoint(build, name):
+    module = build(name)
     state = module.state_dict()
     parameters = sum(parameter.numel() for parameter in module.parameters())
     buffers = sum(value.numel() for value in state.values()) - parameters
-    assert (len(state), parameters, buffers) == SIZES[build]
-    assert {key: tuple(state[key].shape) for key in SHAPES[build]} == SHAPES[build]
+    assert (len(state), parameters, buffers) == SIZES[name]
+    wanted = SHAPES.get(name, {})
+    assert {key: tuple(state[key].shape) for key in wanted} == wanted
 
 
-def test_condition_has_7528_tokens():
+def test_condition_has_7528_tokens(build):
+    module = build("ss_condition_embedder")
     with torch.device("meta"):
-        module = fuser()
         inputs = {name: torch.empty(1, 1 if "mask" in name else 3, 518, 518) for name in module.input_names}
         assert module(inputs).shape == (1, 7528, 1024)
+
+
+def test_sampler_defaults_are_those_of_the_release():
+    config = read_pipeline(OFFICIAL)
+    stage_1 = (config.ss_inference_steps, config.ss_rescale_t, config.ss_cfg_strength, config.ss_cfg_interval)
+    stage_2 = (config.slat_inference_steps, config.slat_rescale_t, config.slat_cfg_strength)
+    assert stage_1 == (25, 3.0, 7.0, (0.0, 500.0))
+    assert (*stage_2, config.downsample_ss_dist, config.layout_refinement) == (25, 1.0, 1.0, 1, False)

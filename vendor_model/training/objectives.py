@@ -27,9 +27,13 @@ def flow_matching(
     weights: Mapping[str, float],
     times: Tensor,
     rng: torch.Generator,
+    noise_scale: float = 1.0,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss and its parts. data: latents (B, tokens, channels); times: (B,); velocity takes (x_τ, τ)."""
-    noise = {name: torch.randn(value.shape, generator=rng) for name, value in data.items()}
+    """Loss and its parts. data: latents (B, tokens, channels); times: (B,); velocity takes (x_τ, τ).
+
+    noise_scale: 0 leaves plain regression of the data, an easier start for a small model.
+    """
+    noise = {name: noise_scale * torch.randn(value.shape, generator=rng) for name, value in data.items()}
     tau = times.view(-1, 1, 1)
     mixed = {name: tau * value + (1 - tau) * noise[name] for name, value in data.items()}
     predicted = velocity(mixed, times)

@@ -1,7 +1,7 @@
 """The stages by which mini is trained, each from what the ones before left in the runs folder.
 
-data, shape_code, then voxel_decoder, depth, surface, geometry and texture, then export. A stage goes on from
-its last checkpoint. Half-precision matrix products (bfloat16 under autocast) keep a CPU busy; weights,
+data, shape_code, then voxel_decoder, depth, surface, regression, geometry and texture, then export.
+A stage goes on from its last checkpoint. Half-precision matrix products (bfloat16 under autocast) keep a CPU busy; weights,
 losses and moving averages stay in float32.
 """
 
@@ -26,7 +26,7 @@ from vendor_model.training.objectives import flow_matching, sample_times
 from vendor_model.training.objects import distance_grid, make_object
 from vendor_model.training.samples import POSE_LATENTS, SampleSizes, Shards, embedder_inputs, write_shards
 from vendor_model.training.structured_latent import CHANNELS
-from vendor_model.training.trainer import Schedule, train
+from vendor_model.training.trainer import Schedule, load_average, train
 
 GEOMETRY_INPUTS = ("image", "rgb_image", "mask", "rgb_image_mask", "pointmap", "rgb_pointmap")
 TEXTURE_INPUTS = ("image", "rgb_image", "mask", "rgb_image_mask")
@@ -48,7 +48,7 @@ class Recipe:
     patch: int = 8
     noise_draws: int = 2
     at_noise: float = 0.5
-    batch: int = 24
+    batch: int = 32
     texture_batch: int = 8
     schedules: tuple[tuple[str, Schedule], ...] = ()
 
@@ -64,11 +64,12 @@ MINI = Recipe(
         *("armchair", "cabinet", "duck"),
     ),
     schedules=(
-        ("voxel_decoder", Schedule(700, 1.5e-3)),
-        ("depth", Schedule(3000, 6e-4)),
-        ("surface", Schedule(1500, 1e-3)),
-        ("geometry", Schedule(3000, 8e-4)),
-        ("texture", Schedule(3000, 5e-4)),
+        ("voxel_decoder", Schedule(450, 1.5e-3)),
+        ("depth", Schedule(1300, 5e-4)),
+        ("surface", Schedule(900, 1.5e-3)),
+        ("regression", Schedule(3000, 8e-4)),
+        ("geometry", Schedule(1500, 5e-4)),
+        ("texture", Schedule(1000, 8e-4)),
     ),
 )
 
@@ -161,7 +162,11 @@ def voxel_decoder(run: Run) -> None:
 
 
 def depth(run: Run) -> None:
-    """Photos to point maps, right up to a scale and a depth shift (MoGe's affine-invariant loss)."""
+    """Photos to point maps whose median depth is 1.
+
+    MoGe is trained up to an unknown scale and depth shift; both are fixed here instead, because a least-squares
+    alignment inside the loss lets a small, briefly trained model drift to ever smaller maps.
+    """
     model = run.module("depth_model")
 
     def loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
@@ -169,35 +174,41 @@ def depth(run: Run) -> None:
         with half_precision():
             points, validity = model(photos)
         points, validity = points.float()[:, ::2, ::2], validity.float()[:, ::2, ::2]
-        truth = truth * truth.new_tensor([-1, -1, 1])  # camera axes to OpenCV's
         valid = truth.isfinite().all(-1)
-        truth = truth.where(valid[..., None], 1.0)
-        weight = valid / truth[..., 2].clamp(min=0.1)
-        scale, shift = align_depth(points.detach(), truth, weight.square())
-        aligned = points * scale.view(-1, 1, 1, 1) + F.pad(shift.view(-1, 1, 1, 1), (2, 0))
-        error = ((aligned - truth).abs().sum(-1) * weight).clamp(max=3.0).sum() / valid.sum().clamp(min=1)
+        median = truth[..., 2].flatten(1).nanmedian(1).values.view(-1, 1, 1, 1)
+        truth = (truth * truth.new_tensor([-1, -1, 1]) / median).where(valid[..., None], 1.0)  # OpenCV axes
+        distances = (points - truth).abs().sum(-1) / truth[..., 2].clamp(min=0.1)
+        error = (distances.clamp(max=2.0) * valid).sum() / valid.sum().clamp(min=1)
         seen = (validity - valid.float()).square().mean()
         return error + seen, {"relative_error": error.item(), "validity": seen.item()}
 
     run.train("depth", model, loss, run.shards().photos(8))
 
 
-def align_depth(points: Tensor, truth: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Scale and depth shift, (B,) each, of least squares between points and truth (B, H, W, 3)."""
-    p, q, w = points.flatten(1, 2), truth.flatten(1, 2), weight.flatten(1)
-    total = w.sum(1).clamp(min=1e-6)
-    mean = lambda values: (w * values).sum(1) / total  # noqa: E731
-    pz, qz = mean(p[..., 2]), mean(q[..., 2])
-    spread = mean(p.square().sum(-1)) - pz.square()
-    scale = ((mean((p * q).sum(-1)) - pz * qz) / spread.clamp(min=1e-6)).clamp(min=1e-3)
-    return scale, qz - scale * pz
+def regression(run: Run) -> None:
+    """Condition embedder and geometry flow learn shape code and pose without noise, at time 0 alone.
+
+    Flow matching from scratch hides the condition behind noise; this finds it in a fraction of the samples.
+    """
+    _train_geometry(run, "regression", geometry_parts(run), at_noise=1.0, noise_scale=0.0, draws=1)
 
 
 def geometry(run: Run) -> None:
-    """Condition embedder and geometry flow together, by flow matching on shape code and pose."""
-    parts = nn.ModuleDict({name: run.module(name) for name in ("ss_condition_embedder", "ss_flow")})
+    """The regressor becomes the flow model: flow matching on shape code and pose."""
+    parts = load_average(geometry_parts(run), run.runs / "regression").train()
+    _train_geometry(run, "geometry", parts, run.recipe.at_noise, 1.0, run.recipe.noise_draws)
+
+
+def geometry_parts(run: Run) -> nn.ModuleDict:
+    """Both networks of the first stage."""
+    return nn.ModuleDict({name: run.module(name) for name in ("ss_condition_embedder", "ss_flow")})
+
+
+def _train_geometry(
+    run: Run, stage: str, parts: nn.ModuleDict, at_noise: float, noise_scale: float, draws: int
+) -> None:
     embedder, flow = parts["ss_condition_embedder"], parts["ss_flow"]
-    code, rng, draws = run.shape_code(), run.rng(), run.recipe.noise_draws
+    code, rng = run.shape_code(), run.rng()
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         inputs = embedder_inputs(batch, rng)
@@ -205,7 +216,7 @@ def geometry(run: Run) -> None:
         latents = {"shape": code.encode(distances_of(batch["distances"]))}
         latents |= {name: batch[name][:, None] for name in POSE_LATENTS}
         latents = {name: value.repeat_interleave(draws, 0) for name, value in latents.items()}
-        times = sample_times(len(latents["shape"]), run.recipe.at_noise, rng)
+        times = sample_times(len(latents["shape"]), at_noise, rng)
         with half_precision():
             context = flow.prepare_context(embedder(inputs, drop))
 
@@ -214,10 +225,10 @@ def geometry(run: Run) -> None:
                 predicted = flow(mixed, times * TIME_SCALE, context, d=torch.zeros(1))
             return {name: value.float() for name, value in predicted.items()}
 
-        return flow_matching(velocity, latents, GEOMETRY_WEIGHTS, times, rng)
+        return flow_matching(velocity, latents, GEOMETRY_WEIGHTS, times, rng, noise_scale)
 
     names = (*GEOMETRY_INPUTS, *POSE_LATENTS, "distances")
-    run.train("geometry", parts, loss, run.shards().batches(names, run.recipe.batch))
+    run.train(stage, parts, loss, run.shards().batches(names, run.recipe.batch))
 
 
 def surface(run: Run) -> None:
@@ -307,5 +318,5 @@ def export(run: Run) -> None:
 
 STAGES: dict[str, Callable[[Run], None]] = {
     stage.__name__: stage
-    for stage in (data, shape_code, voxel_decoder, depth, geometry, surface, texture, export)
+    for stage in (data, shape_code, voxel_decoder, depth, surface, regression, geometry, texture, export)
 }

@@ -29,7 +29,7 @@ class Schedule:
     ema: float = 0.998
     clip: float = 1.0
     report_every: int = 50
-    save_every: int = 250
+    save_every: int = 100
 
 
 def rate_factor(step: int, schedule: Schedule) -> float:

@@ -1,0 +1,97 @@
+"""python -m vendor_model.segmentation evaluate FOLDER… [--json]: how good masks from clicks are.
+
+A folder holds a photo (photo.png or image.png) and one image per object: mask_<k>.png, white on the
+object, or <k>.png, opaque on it.
+"""
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from vendor_model.photo import read_mask, read_photo
+from vendor_model.segmentation import Segmenter
+
+CLICKS = (1, 3, 5)
+
+
+def read_objects(folder: Path) -> tuple[np.ndarray, list[np.ndarray]]:
+    """The photo (H, W, 3) uint8 and its objects' masks (H, W) bool."""
+    photo = read_photo(next(folder / name for name in ("photo.png", "image.png") if (folder / name).exists()))
+    files = [path for path in folder.glob("*.png") if re.fullmatch(r"(mask_)?\d+", path.stem)]
+    files.sort(key=lambda path: int(path.stem.removeprefix("mask_")))
+    return photo.rgb, [read_mask(path, photo.size) for path in files]
+
+
+def next_click(truth: np.ndarray, mask: np.ndarray) -> tuple[tuple[int, int], bool]:
+    """Where an artist would click next: x, y in the middle of the largest wrong region, and whether it
+    is missing (True) or too much (False)."""
+    wrong = truth != mask
+    regions = [np.pad(part, 1) for part in (wrong & truth, wrong & ~truth)]
+    depth = [ndimage.distance_transform_edt(part)[1:-1, 1:-1] for part in regions]
+    missing = depth[0].max() >= depth[1].max()
+    y, x = np.unravel_index(np.argmax(depth[0] if missing else depth[1]), truth.shape)
+    return (int(x), int(y)), bool(missing)
+
+
+def click_object(segmenter: Segmenter, truth: np.ndarray) -> Iterator[tuple[float, float]]:
+    """Click up to max(CLICKS) times; IoU and seconds of each."""
+    points, labels, mask = [], [], np.zeros_like(truth)
+    for _ in range(max(CLICKS)):
+        if (mask != truth).any():
+            point, label = next_click(truth, mask)
+            points.append(point)
+            labels.append(label)
+        start = time.perf_counter()
+        mask = segmenter.mask(np.array(points, np.float32), np.array(labels))
+        seconds = time.perf_counter() - start
+        yield (mask & truth).sum() / (mask | truth).sum(), seconds
+
+
+def evaluate(folder: Path) -> dict:
+    """Mean IoU over the folder's objects after each number of clicks; milliseconds."""
+    rgb, truths = read_objects(folder)
+    segmenter = Segmenter()
+    start = time.perf_counter()
+    segmenter.set_photo(rgb)
+    photo_ms = 1e3 * (time.perf_counter() - start)
+    runs = np.array([list(click_object(segmenter, truth)) for truth in truths])  # object, click, (IoU, s)
+    return {
+        "folder": str(folder),
+        "objects": len(truths),
+        "iou": {str(clicks): float(runs[:, clicks - 1, 0].mean()) for clicks in CLICKS},
+        "photo_ms": photo_ms,
+        "click_ms": float(1e3 * runs[..., 1].mean()),
+        "slowest_click_ms": float(1e3 * runs[..., 1].max()),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m vendor_model.segmentation", description=__doc__)
+    command = parser.add_subparsers(required=True).add_parser("evaluate", help="measure masks from clicks")
+    command.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    options = parser.parse_args()
+    rows = [evaluate(folder) for folder in options.folders]
+    if options.json:
+        print(json.dumps(rows, indent=1))
+        return
+    print(
+        "objects  IoU: "
+        + "  ".join(f"{n} click{'s' * (n > 1)}" for n in CLICKS)
+        + "  ms/click  ms/photo  folder"
+    )
+    for row in rows:
+        ious = "     ".join(f"{row['iou'][str(n)]:.2f}" for n in CLICKS)
+        print(
+            f"{row['objects']:7d}       {ious}  {row['click_ms']:8.0f}  {row['photo_ms']:8.0f}  {row['folder']}"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -121,18 +121,31 @@ def _to_object(rotation, translation, scale, x, y, z):
 
 
 @_fast
-def _light(tables, starts, rotations, translations, scales, radii, px, py, pz, suns, hardness):
+def _slab_span(half, x, dx):
+    """Stretch of a line that lies within -half..half of one axis."""
+    if abs(dx) < 1e-6:
+        return (-1e9, 1e9) if abs(x) < half else (1e9, -1e9)
+    first, second = (-half - x) / dx, (half - x) / dx
+    return min(first, second), max(first, second)
+
+
+@_fast
+def _box_span(half, x, y, z, dx, dy, dz):
+    """Stretch of a ray, clear of its start, within an object's bounding box; empty if start > end."""
+    start_x, end_x = _slab_span(half[0] + 0.01, x, dx)
+    start_y, end_y = _slab_span(half[1] + 0.01, y, dy)
+    start_z, end_z = _slab_span(half[2] + 0.01, z, dz)
+    return max(max(start_x, start_y), max(start_z, 0.025)), min(end_x, min(end_y, end_z))
+
+
+@_fast
+def _light(tables, starts, rotations, translations, scales, halves, px, py, pz, suns, hardness):
     """Share of the sun, 0..1, that arrives at a point of the camera frame."""
     share = 1.0
     for k in range(len(scales)):
         x, y, z = _to_object(rotations[k], translations[k], scales[k], px, py, pz)
         dx, dy, dz = suns[k, 0], suns[k, 1], suns[k, 2]
-        along = -(x * dx + y * dy + z * dz)
-        room = radii[k] * radii[k] - (x * x + y * y + z * z - along * along)
-        if room <= 0.0:
-            continue
-        half = np.sqrt(room)
-        at, end = max(along - half, 0.025), along + half
+        at, end = _box_span(halves[k], x, y, z, dx, dy, dz)
         table = tables[starts[k] : starts[k + 1]]
         for _ in range(28):
             if at > end:
@@ -141,12 +154,12 @@ def _light(tables, starts, rotations, translations, scales, radii, px, py, pz, s
             if distance < 0.002:
                 return 0.0
             share = min(share, hardness * distance / at)
-            at += max(distance, 0.012)
+            at += max(distance, 0.015)
     return share
 
 
 @_fast
-def _openness(tables, starts, rotations, translations, scales, radii, px, py, pz, nx, ny, nz):
+def _openness(tables, starts, rotations, translations, scales, halves, px, py, pz, nx, ny, nz):
     """How much of the surroundings a point sees, 0.25..1 for each object: what is near dims it."""
     reach, share = 0.12, 1.0
     for k in range(len(scales)):
@@ -154,7 +167,8 @@ def _openness(tables, starts, rotations, translations, scales, radii, px, py, pz
         x, y, z = _to_object(
             rotations[k], translations[k], scales[k], px + step * nx, py + step * ny, pz + step * nz
         )
-        if x * x + y * y + z * z < (radii[k] + reach) ** 2:
+        half = halves[k]
+        if abs(x) < half[0] + reach and abs(y) < half[1] + reach and abs(z) < half[2] + reach:
             table = tables[starts[k] : starts[k + 1]]
             distance = table_distance(table, len(table), x, y, z)
             share *= min(max(0.25 + 0.75 * distance / reach, 0.25), 1.0)
@@ -214,7 +228,7 @@ def shade(
     rotations,
     translations,
     scales,
-    radii,
+    halves,
     gloss,
     planes,
     lights,
@@ -222,8 +236,8 @@ def shade(
     """Colour of every pixel, (H, W, 3) float32 linear; planes behind the objects are added to `depth`.
 
     backdrop: (H, W, 3) display-referred, seen where nothing else is. depth: (H, W) float32 z, inf where
-    no object is; owner: (H, W) index of the visible object or -1. radii: (K,) of spheres around the
-    objects, object frame. planes: (M, 22) rows of normal (3), offset, two axes in the plane (3 each),
+    no object is; owner: (H, W) index of the visible object or -1. halves: (K, 3) half-sizes of the objects'
+    bounding boxes, object frame. planes: (M, 22) rows of normal (3), offset, two axes in the plane (3 each),
     two colours (3 each), pattern, period, phase, roughness, gloss and largest depth. lights: (5, 3)
     direction to the sun, its colour, the sky's colour, up, and (hardness of shadows, 0, 0).
     """
@@ -262,9 +276,9 @@ def shade(
             share = 0.0
             if facing > 0.0:
                 share = facing * _light(
-                    tables, starts, rotations, translations, scales, radii, px, py, pz, suns, lights[4, 0]
+                    tables, starts, rotations, translations, scales, halves, px, py, pz, suns, lights[4, 0]
                 )
-            sky = _openness(tables, starts, rotations, translations, scales, radii, px, py, pz, nx, ny, nz)
+            sky = _openness(tables, starts, rotations, translations, scales, halves, px, py, pz, nx, ny, nz)
             sky *= 0.675 + 0.325 * (nx * up[0] + ny * up[1] + nz * up[2])
             length = np.sqrt(vx * vx + vy * vy + 1.0)
             hx, hy, hz = sun[0] - vx / length, sun[1] - vy / length, sun[2] - 1.0 / length

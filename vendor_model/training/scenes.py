@@ -170,7 +170,7 @@ def _finish(rng, kind, size, camera, placed, picture, planes) -> Scene:
         np.stack([one.rotation for one in placed]),
         np.stack([one.translation for one in placed]),
         np.array([one.scale for one in placed]),
-        np.array([np.linalg.norm(one.shape.half_size) for one in placed]),
+        np.stack([one.shape.half_size for one in placed]),
         gloss,
         np.array(planes, np.float64).reshape(-1, 22),
         _lights(rng, camera.rotation[:, 2]),

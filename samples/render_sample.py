@@ -225,11 +225,11 @@ def room() -> None:
     )
     shape.to_mesh(board_mesh)
     shape.free()
-    wall = material("Wall", (0.42, 0.52, 0.55), 0.9)
+    wall = material("Wall", (0.10, 0.20, 0.27), 0.9)
     for mesh, surface in (
         (floor_mesh, planks()),
         (wall_mesh, wall),
-        (board_mesh, material("White", (0.8, 0.79, 0.76))),
+        (board_mesh, material("Board", (0.05, 0.11, 0.16))),
     ):
         mesh.materials.append(surface)
         bpy.context.collection.objects.link(bpy.data.objects.new(mesh.name, mesh))

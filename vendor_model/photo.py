@@ -30,7 +30,7 @@ def read_photo(path: str | Path) -> Photo:
     equivalent that the camera wrote, unless the picture was cropped since. Raises PhotoError.
     """
     image, focal_px = _read(Path(path), PhotoError, "photo")
-    rgb = np.asarray(_srgb(image))
+    rgb = np.array(_srgb(image))  # a copy: Pillow's own memory is read-only
     if min(image.size) < MIN_SIDE:
         raise PhotoError(
             f"The photo '{Path(path).name}' is only {image.width} x {image.height} pixels; "

@@ -220,8 +220,7 @@ def place(
 ) -> tuple[Pose, float]:
     """The object's final pose and the overlap of its silhouette with its mask."""
     if refine:
-        with torch.enable_grad():
-            pose = refine_pose(surface, pose, mask, point_map, RefinementSettings()).pose
+        pose = refine_pose(surface, pose, mask, point_map, RefinementSettings()).pose
     return pose, mask_iou(surface, pose, mask, point_map)
 
 

@@ -1,7 +1,7 @@
 """The stages by which mini is trained, each from what the ones before left in the runs folder.
 
 data, shape_code, then voxel_decoder, depth, surface, regression, geometry and texture, then export.
-A stage goes on from its last checkpoint. Half-precision matrix products (bfloat16 under autocast) keep a CPU busy; weights,
+A stage goes on from its last checkpoint. Matrix products in bfloat16 keep a CPU busy; weights,
 losses and moving averages stay in float32.
 """
 
@@ -67,8 +67,8 @@ MINI = Recipe(
         ("voxel_decoder", Schedule(450, 1.5e-3)),
         ("depth", Schedule(1300, 5e-4)),
         ("surface", Schedule(900, 1.5e-3)),
-        ("regression", Schedule(3000, 8e-4)),
-        ("geometry", Schedule(1500, 5e-4)),
+        ("regression", Schedule(2500, 1.2e-3)),
+        ("geometry", Schedule(600, 5e-4)),
         ("texture", Schedule(1000, 8e-4)),
     ),
 )
@@ -164,7 +164,7 @@ def voxel_decoder(run: Run) -> None:
 def depth(run: Run) -> None:
     """Photos to point maps whose median depth is 1.
 
-    MoGe is trained up to an unknown scale and depth shift; both are fixed here instead, because a least-squares
+    MoGe is trained up to an unknown scale and depth shift; both are fixed here, because a least-squares
     alignment inside the loss lets a small, briefly trained model drift to ever smaller maps.
     """
     model = run.module("depth_model")

@@ -1,0 +1,149 @@
+"""The training of mini: its codes, its targets, its loop."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+pytest.importorskip("numba")
+
+from vendor_model.evaluation.metrics import rotation_error, voxel_iou
+from vendor_model.layout.transforms import matrix_to_quaternion
+from vendor_model.sparse.grid import SparseGrid
+from vendor_model.training import shape_latent, surface_targets
+from vendor_model.training.canonical import about_z, canonical_pose
+from vendor_model.training.objectives import flow_matching
+from vendor_model.training.objects import distance_grid, make_object
+from vendor_model.training.samples import SampleSizes, Shards, object_samples, write_shards
+from vendor_model.training.scenes import make_scene
+from vendor_model.training.structured_latent import features, occupied_voxels, shell_coords
+from vendor_model.training.trainer import Schedule, train
+from vendor_model.types import Pose
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(5)
+
+
+def grids(count: int) -> torch.Tensor:
+    source = rng()
+    return torch.from_numpy(np.stack([distance_grid(make_object(source), 16) for _ in range(count)]))
+
+
+def test_shape_code_with_all_components_is_lossless():
+    distances = grids(12)
+    code = shape_latent.fit(distances, patch=4, channels=64)
+    decoded = code.decode(code.encode(distances))
+    assert torch.allclose(decoded, shape_latent.truncate(distances), atol=1e-3)
+
+
+def test_shape_code_has_unit_mean_square_and_the_flow_grids_order():
+    distances = grids(12)
+    code = shape_latent.fit(distances, patch=8, channels=32)
+    tokens = code.encode(distances)
+    assert tokens.shape == (12, 8, 32)
+    changed = distances.clone()
+    changed[:, :8, :8, 8:] += 1  # the patch at (0, 0, 1)
+    assert (code.encode(changed) != tokens).any(-1).any(0).tolist() == [False, True] + [False] * 6
+
+
+def test_equal_poses_of_a_round_object_become_one():
+    shape = make_object(rng(), "barrel")
+    distances = distance_grid(shape, 32)
+    assert shape.symmetry == "axis"
+    tilt = np.array([[-1.0, 0, 0], [0, 0, 1], [0, 1, 0]])
+
+    def pose(angle: float) -> Pose:
+        turned = torch.from_numpy((tilt @ about_z(angle)).T.copy())
+        return Pose(matrix_to_quaternion(turned).numpy(), np.array([0.3, 0.1, 4.0]), np.ones(3))
+
+    first, second = (canonical_pose(shape, pose(angle), distances) for angle in (0.2, 2.5))
+    assert rotation_error(first.rotation, second.rotation) < 1e-3
+    lopsided = replace(shape, symmetry="none")
+    distances[:16] = 1.0
+    kept = canonical_pose(lopsided, pose(0.2), distances)
+    assert rotation_error(kept.rotation, pose(0.2).rotation) < 1e-3
+
+
+def test_flow_matching_is_zero_for_the_true_velocity_and_one_for_the_noise_alone():
+    generator = torch.Generator().manual_seed(0)
+    data = {"shape": torch.zeros(64, 10, 16)}
+    times = torch.full((64,), 0.5)
+    exact, _ = flow_matching(lambda x, t: {"shape": -2 * x["shape"]}, data, {"shape": 1.0}, times, generator)
+    blind, _ = flow_matching(lambda x, t: {"shape": 0 * x["shape"]}, data, {"shape": 1.0}, times, generator)
+    assert exact < 1e-10
+    assert abs(blind - 1) < 0.05
+
+
+def test_training_resumes_where_it_was_killed_and_skips_a_loss_that_is_not_finite(tmp_path):
+    seen = []
+
+    def batches():
+        for number in range(100):
+            seen.append(number)
+            yield torch.full((4, 1), float("nan") if number == 2 else 1.0)
+
+    def run(steps: int) -> nn.Module:
+        torch.manual_seed(0)
+        model = nn.Linear(1, 1)
+        schedule = Schedule(steps, 0.1, warmup=1, report_every=2, save_every=2)
+        train(model, lambda x: ((model(x) - 3).square().mean(), {}), batches(), schedule, tmp_path)
+        return model
+
+    run(4)
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert {"step": 3, "skipped": "loss is not finite"} in log
+    before = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert before["step"] == 4
+    seen.clear()
+    model = run(6)
+    assert len(seen) == 2  # the two steps that were left
+    assert torch.isfinite(model.weight).all()
+
+
+def test_a_broken_shard_is_named_and_left_out(tmp_path, capsys):
+    write_shards(tmp_path, 1, 1, 2, ("ball", "crate"), SampleSizes(photos=((64, 64),)))
+    [good] = tmp_path.glob("*.npz")
+    (tmp_path / "shard-1-00007.npz").write_bytes(good.read_bytes()[:1000])
+    shards = Shards(tmp_path, 0).arrays()
+    for _ in range(3):
+        assert "image" in next(shards)
+    assert "shard-1-00007.npz is left out" in capsys.readouterr().out
+
+
+def test_samples_have_a_finite_pose_and_a_shell_inside_the_grid():
+    [sample, *_] = object_samples(make_scene(rng(), (96, 96), "ground", ("crate",)), SampleSizes())
+    assert np.isfinite(sample["translation"]).all()
+    assert sample["coords"].max() < 32 and len(sample["coords"]) == len(sample["features"]) > 100
+
+
+def test_the_truth_itself_has_no_surface_loss():
+    shape = make_object(rng(), "mug")
+    truth = surface_targets.targets(shape, 16, 32, 2)
+    sdf = truth.sdf.clamp(-3 / 32, 3 / 32) * surface_targets.SDF_GAIN + 1 / 32
+    logit = torch.cat([truth.albedo, truth.normals], -1).clamp(1e-4, 1 - 1e-4).logit()
+    perfect = torch.cat([sdf, torch.zeros(len(sdf), 45), logit.flatten(1)], 1)
+    loss, figures = surface_targets.cube_loss(perfect, truth)
+    assert loss < 1e-3 and figures["wrong_signs"] == 0
+    assert len(truth.points) == 2 * len(SparseGrid(truth.coords))
+    assert np.abs(shape.distance(truth.points.numpy())).max() < 0.03
+
+
+def test_structured_latent_tells_colour_and_side():
+    shape = make_object(rng(), "ball")
+    coords = shell_coords(occupied_voxels(distance_grid(shape, 32)), 1)
+    latent = features(shape, coords, 32)
+    outward = (coords[:, 1:].numpy() + 0.5) / 32 - 0.5
+    outward /= np.linalg.norm(outward, axis=1, keepdims=True)
+    assert (latent[:, 1:4] * outward).sum(1).min() > 0.95
+    assert latent[:, 4:7].min() >= -1 and latent[:, 4:7].max() <= 1
+
+
+def test_metrics_of_hand_made_cases():
+    a, b = np.zeros((4, 4, 4), bool), np.zeros((4, 4, 4), bool)
+    a[:2], b[1:3] = True, True
+    assert voxel_iou(a, b) == pytest.approx(1 / 3)
+    assert rotation_error(np.array([1.0, 0, 0, 0]), np.array([2**-0.5, 0, 0, 2**-0.5])) == pytest.approx(90)

@@ -327,9 +327,9 @@ def bowl(a, rng):
         a.cone((0, 0, wall), (0, 0, height + wall), low - wall, radius, inside, 0.01, carve=True)
     else:
         a.ellipsoid((0, 0, height), (radius, radius, height), paint)
+        a.cone((0, 0, -0.02), (0, 0, 0.04), radius * 0.5, radius * 0.45, paint)
         a.ellipsoid((0, 0, height), (radius - wall, radius - wall, height - wall), inside, carve=True)
         a.cone((0, 0, height), (0, 0, height + 1), 1, 1, inside, carve=True)
-        a.cone((0, 0, -0.02), (0, 0, 0.04), radius * 0.5, radius * 0.45, paint)
 
 
 def bucket(a, rng):

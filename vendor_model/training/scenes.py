@@ -196,9 +196,13 @@ def _shape(rng, categories) -> ObjectShape:
 
 
 def _orientation(rng, shape, tumbled: float) -> np.ndarray:
-    """(3, 3) object to world, column vectors: upright with any yaw, or (share `tumbled`) lying on a side."""
+    """(3, 3) object to world, column vectors: upright with any yaw, or lying on a side.
+
+    A share `tumbled` of all lies, and half of what is too slender to stand well.
+    """
     stand = np.eye(3)
-    if rng.random() < tumbled:
+    slender = shape.half_size[2] > 2.5 * shape.half_size[:2].max()
+    if rng.random() < (0.5 if slender else tumbled):
         stand = turn("xy"[rng.integers(2)], rng.choice([-90, 90]))
     return turn("z", rng.uniform(0, 360)) @ stand
 

@@ -1,8 +1,9 @@
-"""What the artist clicked: refused in one sentence, or turned into regions and back into pixels."""
+"""What the artist clicked: refused in one sentence, or turned into a mask of pixels."""
 
 import cv2
 import numpy as np
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from vendor_model.errors import MaskError
 
@@ -33,23 +34,30 @@ def check_prompts(points: np.ndarray, labels: np.ndarray, box, size: tuple[int, 
             )
 
 
-def clean(mask: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    """(h, w) bool: the parts of the mask that a positive click lies in, their holes filled.
+def paint(chosen: np.ndarray, labels: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
+    """(h, w) bool: the chosen regions' parts that a positive click lies in, with their holes filled.
 
-    positive, negative: (P, 2) int x, y. A hole with a negative click stays. Without any positive click
-    the largest part is kept.
+    chosen: (N,) bool. labels: (h, w) int, each pixel's region. positive, negative: (P, 2) int x, y; a
+    region with both kinds of click is shared out by which is nearer. A hole with a negative click stays.
     """
-    mask = ndimage.binary_fill_holes(mask) & ~_parts_at(~mask, negative) | _parts_at(mask, positive)
-    if len(positive):
-        return _parts_at(mask, positive)
-    parts, count = ndimage.label(mask)
-    return parts == 1 + np.argmax(np.bincount(parts.ravel(), minlength=2)[1:]) if count else mask
+    mask = chosen[labels]
+    shared = np.isin(labels, labels[positive[:, 1], positive[:, 0]])
+    shared &= np.isin(labels, labels[negative[:, 1], negative[:, 0]])
+    y, x = np.nonzero(shared)
+    if len(x):
+        pixels = np.stack([x, y], axis=1)
+        mask[y, x] = cKDTree(positive).query(pixels)[0] <= cKDTree(negative).query(pixels)[0]
+    mask = ndimage.binary_fill_holes(mask) & ~_parts_at(~mask, negative)
+    return _parts_at(mask, positive)
 
 
 def _parts_at(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    parts, _ = ndimage.label(mask)
-    hit = parts[pixels[:, 1], pixels[:, 0]]
-    return np.isin(parts, hit[hit > 0])
+    """(h, w) bool: the connected parts of the mask that the pixels lie in."""
+    parts, count = ndimage.label(mask)
+    hit = np.zeros(count + 1, bool)
+    hit[parts[pixels[:, 1], pixels[:, 0]]] = True
+    hit[0] = False
+    return hit[parts]
 
 
 def enlarge(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -9,26 +9,28 @@ LONGEST_SIDE = 1280
 """Larger photos are looked at in this size."""
 REGIONS = 2500
 """About so many superpixels; an object of 1/1000 of the photo still has some."""
+DIFFERENCE_WEIGHT = 1.5
+"""Of the regions' mean colours, beside the gradient on their boundary: it sees soft edges too."""
 
 
 @dataclass(frozen=True)
 class RegionGraph:
-    """labels: (h, w) int32, the region 0..N-1 of each pixel. features: (N, F) float32, mean colour
-    (CIE L*a*b*) and texture. centers: (N, 2) float32 x, y in pixels. area: (N,) pixels, float32.
+    """labels: (h, w) int32, the region 0..N-1 of each pixel. features: (N, 4) float32, mean colour
+    (CIE L*a*b*) and texture (how far lightness is from its surroundings'). centers: (N, 2) float32 x, y in
+    pixels. area: (N,) float32 pixels. frame: (N,) float32, pixels on the photo's frame.
 
-    Neighbouring regions, once each: pairs: (E, 2) int64. length: (E,) pixels of common boundary.
-    contrast: (E,) float32, how strongly the photo changes across it, L*a*b* units.
+    Neighbouring regions, once each: pairs: (E, 2) int64. length: (E,) float32 pixels of common boundary.
+    contrast: (E,) float32, how much the photo changes across it and between the regions, L*a*b* units.
     """
 
     labels: np.ndarray
     features: np.ndarray
     centers: np.ndarray
     area: np.ndarray
+    frame: np.ndarray
     pairs: np.ndarray
     length: np.ndarray
     contrast: np.ndarray
-    frame: np.ndarray
-    palette: np.ndarray
 
 
 def lab_colors(rgb: np.ndarray) -> np.ndarray:
@@ -69,45 +71,43 @@ def region_graph(rgb: np.ndarray) -> RegionGraph:
     lab = lab_colors(rgb)
     strength = edge_strength(lab)
     labels = superpixels(rgb, strength)
-    count = int(labels.max()) + 1
-    flat = labels.ravel()
-    area = np.bincount(flat, minlength=count).astype(np.float32)
+    area = np.bincount(labels.ravel()).astype(np.float32)
 
-    def mean(values):
-        return (np.bincount(flat, values.ravel(), minlength=count) / area).astype(np.float32)
+    def mean(value):
+        return (np.bincount(labels.ravel(), value.ravel()) / area).astype(np.float32)
 
     lightness = lab[..., 0]
-    ripple = np.abs(lightness - cv2.GaussianBlur(lightness, (0, 0), 3))
-    features = np.stack([*(mean(lab[..., c]) for c in range(3)), mean(ripple)], axis=1)
+    texture = np.abs(lightness - cv2.GaussianBlur(lightness, (0, 0), 3))
+    features = np.stack([*(mean(lab[..., channel]) for channel in range(3)), mean(texture)], axis=1)
     y, x = np.mgrid[: labels.shape[0], : labels.shape[1]]
-    centers = np.stack([mean(x), mean(y)], axis=1)
-
-    first, second, across = [], [], []
-    for a, b, s, t in (
-        (labels[:, :-1], labels[:, 1:], strength[:, :-1], strength[:, 1:]),
-        (labels[:-1], labels[1:], strength[:-1], strength[1:]),
-    ):
-        border = a != b
-        first.append(np.minimum(a, b)[border])
-        second.append(np.maximum(a, b)[border])
-        across.append(np.maximum(s, t)[border])
-    codes = np.concatenate(first).astype(np.int64) * count + np.concatenate(second)
-    unique, inverse, length = np.unique(codes, return_inverse=True, return_counts=True)
-    contrast = np.bincount(inverse, np.concatenate(across)) / length
-    pairs = np.stack([unique // count, unique % count], axis=1)
+    frame = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    pairs, length, gradient = _boundaries(labels, strength)
+    difference = np.linalg.norm(features[pairs[:, 0]] - features[pairs[:, 1]], axis=1)
     return RegionGraph(
         labels,
         features,
-        centers,
+        np.stack([mean(x), mean(y)], axis=1),
         area,
+        np.bincount(frame, minlength=len(area)).astype(np.float32),
         pairs,
-        length.astype(np.float32),
-        contrast.astype(np.float32),
-        np.unique(np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])),
-        palette(features),
+        length,
+        gradient + DIFFERENCE_WEIGHT * difference,
     )
 
 
-def palette(features):
-    cv2.setRNGSeed(1)
-    return cv2.kmeans(features, min(32, len(features)), None, (3, 10, 1.0), 1, cv2.KMEANS_PP_CENTERS)[2]
+def _boundaries(labels: np.ndarray, strength: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of neighbouring regions: (E, 2) int64 pairs, (E,) float32 pixels of boundary, mean edge strength."""
+    count = int(labels.max()) + 1
+    codes, across = [], []
+    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        a, b = labels[here], labels[there]
+        border = a != b
+        codes.append(np.minimum(a, b)[border].astype(np.int64) * count + np.maximum(a, b)[border])
+        across.append(np.maximum(strength[here], strength[there])[border])
+    pairs, inverse, length = np.unique(np.concatenate(codes), return_inverse=True, return_counts=True)
+    mean_strength = np.bincount(inverse, np.concatenate(across), len(pairs)) / length
+    return (
+        np.stack([pairs // count, pairs % count], axis=1),
+        length.astype(np.float32),
+        mean_strength.astype(np.float32),
+    )

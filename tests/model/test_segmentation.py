@@ -1,0 +1,171 @@
+"""Clicks become masks: one is enough for a plain object, more correct it, bad ones are refused in words."""
+
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vendor_model.errors import MaskError
+from vendor_model.segmentation import Segmenter
+
+HEIGHT, WIDTH = 120, 200
+
+
+def disc(x, y, radius, size=(HEIGHT, WIDTH)):
+    row, column = np.mgrid[: size[0], : size[1]]
+    return (column - x) ** 2 + (row - y) ** 2 < radius**2
+
+
+RED, BLUE = disc(70, 60, 32), disc(112, 60, 24)
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """A red disc that touches a blue one (which lies over it) on noisy grey."""
+    rgb = np.full((HEIGHT, WIDTH, 3), 128.0)
+    rgb[RED] = 200, 40, 30
+    rgb[BLUE] = 40, 60, 200
+    rgb += np.random.default_rng(0).normal(0, 4, rgb.shape)
+    return rgb.clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def segmenter(picture):
+    segmenter = Segmenter()
+    segmenter.set_photo(picture)
+    return segmenter
+
+
+def clicks(segmenter, positive=(), negative=(), box=None):
+    points = np.array([*positive, *negative], np.float32)
+    return segmenter.mask(points, np.arange(len(points)) < len(positive), box)
+
+
+def iou(mask, truth):
+    return (mask & truth).sum() / (mask | truth).sum()
+
+
+@pytest.mark.parametrize("click", [(60, 60), (75, 40), (50, 75)])
+def test_one_click_takes_the_disc(segmenter, click):
+    mask = clicks(segmenter, [click])
+    assert mask.shape == (HEIGHT, WIDTH) and mask.dtype == bool
+    assert iou(mask, RED & ~BLUE) > 0.9
+
+
+def test_second_click_adds_a_part_and_a_negative_one_removes_it(segmenter):
+    both = clicks(segmenter, [(55, 60), (115, 60)])
+    assert iou(both, RED | BLUE) > 0.9
+    one = clicks(segmenter, [(55, 60)], [(115, 60)])
+    assert iou(one, RED & ~BLUE) > 0.9
+
+
+def test_negative_click_cuts_where_there_is_no_edge(segmenter):
+    whole = clicks(segmenter, [(70, 85)])
+    part = clicks(segmenter, [(70, 85)], [(70, 35)])
+    assert whole[35, 70] and not part[35, 70]
+    assert part[85, 70] and part.sum() < 0.8 * whole.sum()
+
+
+def test_box_alone_takes_what_is_in_it(segmenter):
+    assert iou(clicks(segmenter, box=(84, 32, 140, 90)), BLUE) > 0.9
+
+
+def test_nothing_outside_the_box_is_taken(segmenter):
+    mask = clicks(segmenter, [(60, 60)], box=(20, 20, 70, 100))
+    assert mask[60, 60] and not mask[:, 76:].any()  # a region may stick out by half its width
+
+
+def test_clicks_are_kept_to_the_pixel(segmenter):
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        points = rng.integers(0, (WIDTH, HEIGHT), (6, 2))
+        points[3:] = points[:3] + [[2, 1]]  # inside one region, mostly
+        points = np.unique(points.clip(0, (WIDTH - 1, HEIGHT - 1)), axis=0)
+        labels = np.arange(len(points)) % 2 == 0
+        mask = segmenter.mask(points.astype(np.float32), labels)
+        assert np.array_equal(mask[points[:, 1], points[:, 0]], labels)
+
+
+def test_large_photo_gets_a_mask_of_its_size(picture):
+    segmenter = Segmenter()
+    segmenter.set_photo(picture.repeat(10, axis=0).repeat(10, axis=1))
+    mask = clicks(segmenter, [(600, 600)])
+    assert iou(mask, (RED & ~BLUE).repeat(10, axis=0).repeat(10, axis=1)) > 0.9
+
+
+@pytest.mark.parametrize("size", [(16, 16), (16, 400), (300, 20)])
+def test_photo_without_any_edge(size):
+    segmenter = Segmenter()
+    segmenter.set_photo(np.full((*size, 3), 90, np.uint8))
+    assert clicks(segmenter, [(3, 4)])[4, 3]
+
+
+def test_a_hole_is_filled_until_it_is_clicked_away():
+    ring, hole = disc(100, 60, 45), disc(100, 60, 12)
+    rgb = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
+    rgb[ring] = 30, 160, 40
+    rgb[hole] = 128
+    segmenter = Segmenter()
+    segmenter.set_photo(rgb)
+    assert iou(clicks(segmenter, [(100, 30)]), ring) > 0.9
+    assert iou(clicks(segmenter, [(100, 30)], [(100, 60)]), ring & ~hole) > 0.9
+
+
+def test_same_clicks_same_mask(picture):
+    masks = []
+    for _ in range(2):
+        segmenter = Segmenter()
+        segmenter.set_photo(picture)
+        masks.append(clicks(segmenter, [(60, 60), (100, 50)], [(180, 20)]))
+    assert np.array_equal(*masks)
+
+
+@pytest.mark.parametrize(
+    ("positive", "negative", "box", "words"),
+    [
+        ([], [], None, "no click and no box"),
+        ([], [(3, 4), (5, 6)], None, "All 2 clicks exclude"),
+        ([(250, 40)], [], None, "(250, 40) lies outside the photo of 200 x 120"),
+        ([(20, 40)], [(30, -1)], None, "(30, -1) lies outside"),
+        ([(20, 40)], [(float("nan"), 1)], None, "(nan, 1) lies outside"),
+        ([], [], (50, 10, 40, 90), "(50, 10) to (40, 90)"),
+        ([], [], (200, 0, 300, 50), "(200, 0) to (300, 50)"),
+    ],
+)
+def test_bad_prompts_are_refused_in_one_sentence(segmenter, positive, negative, box, words):
+    with pytest.raises(MaskError) as caught:
+        clicks(segmenter, positive, negative, box)
+    message = str(caught.value)
+    assert words in message and message.endswith(".") and "\n" not in message
+
+
+def test_a_click_on_a_large_photo_is_answered_at_once():
+    rng = np.random.default_rng(2)
+    rgb = np.kron(rng.integers(0, 255, (9, 16, 3)), np.ones((80, 80, 1))) + rng.normal(0, 20, (720, 1280, 3))
+    segmenter = Segmenter()
+    segmenter.set_photo(rgb.clip(0, 255).astype(np.uint8))
+    start = time.process_time()
+    clicks(segmenter, [(640, 350), (200, 100), (900, 600)], [(700, 350), (20, 20)])
+    assert time.process_time() - start < 1
+
+
+@pytest.mark.parametrize(
+    ("photo", "mask", "mode"), [("photo.png", "mask_0.png", "L"), ("image.png", "0.png", "RGBA")]
+)
+def test_the_command_measures_a_folder(tmp_path, picture, photo, mask, mode):
+    Image.fromarray(picture).save(tmp_path / photo)
+    white = Image.fromarray((RED & ~BLUE).astype(np.uint8) * 255)
+    if mode == "RGBA":
+        opaque, white = white, Image.fromarray(picture)
+        white.putalpha(opaque)
+    white.save(tmp_path / mask)
+    command = [sys.executable, "-m", "vendor_model.segmentation", "evaluate", str(tmp_path)]
+    (row,) = json.loads(subprocess.run([*command, "--json"], check=True, capture_output=True).stdout)
+    assert row["objects"] == 1 and row["iou"]["1"] > 0.9 and row["click_ms"] > 0
+    assert row["iou"].keys() == {"1", "3", "5"}
+    table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    assert f"{row['iou']['1']:.2f}" in table

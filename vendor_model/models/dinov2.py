@@ -162,6 +162,7 @@ class DinoV2(nn.Module):
 
 
 def _initialise(module: nn.Module) -> None:
+    # By width, not DINOv2's fixed deviation, which leaves the blocks of a narrow network all but idle.
     if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.xavier_uniform_(module.weight)
         nn.init.zeros_(module.bias)

@@ -30,7 +30,7 @@ class TimestepEmbedder(nn.Module):
 
 
 def position_embedding_3d(coordinates: Tensor, channels: int) -> Tensor:
-    """Absolute position of grid cells: (N, 3) -> (N, channels) float32 (spec geometry.md §5.2, texture.md §3).
+    """Absolute position of grid cells: (N, 3) -> (N, channels) float32 (spec geometry.md §5.2).
 
     Per axis, sines first; zero-padded at the end where channels is not a multiple of six.
     """

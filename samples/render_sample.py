@@ -18,7 +18,7 @@ from mathutils import Matrix, Vector
 
 FOLDER = Path(__file__).resolve().parent
 WIDTH, HEIGHT = 1024, 768
-SAMPLES = 96
+SAMPLES = 24
 CAMERA_LENS_MM = 42
 CAMERA_HEIGHT = 0.70
 CAMERA_PITCH_DEGREES = 18

@@ -146,3 +146,13 @@ def test_objects_on_the_ground_do_not_run_into_each_other():
                 if other != index:
                     distances = neighbour.distance(unposed(neighbour, at, posed(shape, pose, inside)))
                     assert distances.min() > -0.01
+
+
+def test_nothing_stands_between_the_camera_and_a_visible_point(scenes):
+    for scene in scenes:
+        for index, mask in enumerate(scene.masks):
+            points = scene.point_map[mask].astype(np.float64)
+            for other, (shape, pose) in enumerate(scene.objects):
+                if other != index:
+                    for share in np.linspace(0.3, 1, 24):
+                        assert shape.distance(unposed(shape, pose, share * points)).min() > -0.02

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vendor_model.training import distance_fields as fields
-from vendor_model.training import furnishings, things
+from vendor_model.training import constructions, creatures, furnishings, things
 from vendor_model.training.assembly import Assembly
 
 CATEGORIES: dict[str, Callable] = {
@@ -23,11 +23,40 @@ CATEGORIES: dict[str, Callable] = {
         *(furnishings.candle, furnishings.bench, furnishings.bottle, furnishings.vase, furnishings.mug),
         *(furnishings.bowl, furnishings.bucket, furnishings.teapot, furnishings.monitor, furnishings.laptop),
         *(things.ball, things.egg, things.crate, things.barrel, things.cone, things.hat, things.ring),
-        *(things.snowman, things.tree, things.potted_plant, things.mushroom, things.hammer, things.axe),
-        *(things.screwdriver, things.dumbbell, things.house, things.tower, things.car, things.truck),
-        *(things.train, things.boat, things.rocket, things.airplane, things.pawn, things.trophy),
-        *(things.robot, things.dog, things.bear, things.duck, things.fish, things.fruit, things.cake),
-        *(things.stairs, things.arch, things.blocks),
+        *(
+            creatures.snowman,
+            creatures.tree,
+            creatures.potted_plant,
+            creatures.mushroom,
+            things.hammer,
+            things.axe,
+        ),
+        *(
+            things.screwdriver,
+            things.dumbbell,
+            constructions.house,
+            constructions.tower,
+            constructions.car,
+            constructions.truck,
+        ),
+        *(
+            constructions.train,
+            constructions.boat,
+            constructions.rocket,
+            constructions.airplane,
+            things.pawn,
+            things.trophy,
+        ),
+        *(
+            creatures.robot,
+            creatures.dog,
+            creatures.bear,
+            creatures.duck,
+            creatures.fish,
+            creatures.fruit,
+            things.cake,
+        ),
+        *(constructions.stairs, constructions.arch, things.blocks),
     )
 }
 

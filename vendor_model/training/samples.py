@@ -184,19 +184,30 @@ class Shards:
 def embedder_inputs(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
     """Stored arrays of a batch to the condition embedder's inputs, photo and point map disturbed.
 
-    At run time the point map comes from the depth model, so it is warped here as that model errs: by a
-    smooth relative error and by grain.
+    At run time the point map comes from the depth model, so it is disturbed here as that model errs: by a
+    smooth relative error, by grain, and in half of the samples by losing all relief.
     """
-    inputs = {}
-    brightness = 1 + 0.1 * torch.randn(len(batch["image"]), 3, 1, 1, generator=rng)
+    inputs, count = {}, len(batch["image"])
+    brightness = 1 + 0.1 * torch.randn(count, 3, 1, 1, generator=rng)
     for name in ("image", "rgb_image"):
         inputs[name] = (batch[name].float() / 255 * brightness).clamp(0, 1)
     for name in ("mask", "rgb_image_mask"):
         inputs[name] = batch[name].float() / 255
-    coarse = torch.randn(len(batch["image"]), 3, 4, 4, generator=rng) * 0.03
+    coarse = torch.randn(count, 3, 4, 4, generator=rng) * 0.03
+    flat = (torch.rand(count, generator=rng) < 0.5).view(-1, 1, 1, 1)
     for name in ("pointmap", "rgb_pointmap"):
         points = batch[name].float()
         smooth = F.interpolate(coarse, points.shape[-2:], mode="bicubic", align_corners=True)
         grain = 0.005 * torch.randn(points.shape, generator=rng)
-        inputs[name] = points + smooth * (0.3 + points.abs()) + grain
+        disturbed = torch.where(flat, without_relief(points), points)
+        inputs[name] = disturbed + smooth * (0.3 + disturbed.abs()) + grain
     return inputs
+
+
+def without_relief(point_map: Tensor, cells: int = 4) -> Tensor:
+    """Point maps (B, 3, H, W) reduced to `cells` means along each side and spread out again; gaps are filled
+    where a cell knows any point."""
+    valid = point_map.isfinite().all(1, keepdim=True)
+    known = point_map.where(valid, 0.0)
+    means = F.adaptive_avg_pool2d(known, cells) / F.adaptive_avg_pool2d(valid.float(), cells).clamp(min=1e-6)
+    return F.interpolate(means, point_map.shape[-2:], mode="bilinear", align_corners=False)

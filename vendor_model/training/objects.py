@@ -11,53 +11,19 @@ from pathlib import Path
 
 import numpy as np
 
-from vendor_model.training import distance_fields as fields
 from vendor_model.training import constructions, creatures, furnishings, things
+from vendor_model.training import distance_fields as fields
 from vendor_model.training.assembly import Assembly
 
+_MAKERS = {
+    furnishings: "table desk stool chair armchair sofa bed bookcase cabinet lamp candle bench bottle vase mug "
+    "bowl bucket teapot monitor laptop",
+    things: "ball egg crate barrel cone hat ring hammer axe screwdriver dumbbell pawn trophy cake blocks",
+    constructions: "house tower car truck train boat rocket airplane stairs arch",
+    creatures: "snowman tree potted_plant mushroom robot dog bear duck fish fruit",
+}
 CATEGORIES: dict[str, Callable] = {
-    builder.__name__: builder
-    for builder in (
-        *(furnishings.table, furnishings.desk, furnishings.stool, furnishings.chair, furnishings.armchair),
-        *(furnishings.sofa, furnishings.bed, furnishings.bookcase, furnishings.cabinet, furnishings.lamp),
-        *(furnishings.candle, furnishings.bench, furnishings.bottle, furnishings.vase, furnishings.mug),
-        *(furnishings.bowl, furnishings.bucket, furnishings.teapot, furnishings.monitor, furnishings.laptop),
-        *(things.ball, things.egg, things.crate, things.barrel, things.cone, things.hat, things.ring),
-        *(
-            creatures.snowman,
-            creatures.tree,
-            creatures.potted_plant,
-            creatures.mushroom,
-            things.hammer,
-            things.axe,
-        ),
-        *(
-            things.screwdriver,
-            things.dumbbell,
-            constructions.house,
-            constructions.tower,
-            constructions.car,
-            constructions.truck,
-        ),
-        *(
-            constructions.train,
-            constructions.boat,
-            constructions.rocket,
-            constructions.airplane,
-            things.pawn,
-            things.trophy,
-        ),
-        *(
-            creatures.robot,
-            creatures.dog,
-            creatures.bear,
-            creatures.duck,
-            creatures.fish,
-            creatures.fruit,
-            things.cake,
-        ),
-        *(constructions.stairs, constructions.arch, things.blocks),
-    )
+    name: getattr(module, name) for module, names in _MAKERS.items() for name in names.split()
 }
 
 

@@ -1,6 +1,6 @@
 """The built zip, installed in the Blender that runs the tests; a fresh scene for every test.
 
-Tests use `box_worker`, whose every answer is known, except where they take the fixture `embedded_model`.
+Tests use `box_worker`, whose every answer is known.
 """
 
 import functools

@@ -83,7 +83,7 @@ def test_clicks_are_kept_to_the_pixel(segmenter):
     rng = np.random.default_rng(1)
     for _ in range(20):
         points = rng.integers(0, (WIDTH, HEIGHT), (6, 2))
-        points[3:] = points[:3] + [[2, 1]]  # inside one region, mostly
+        points[3:] = points[:3] + np.array((2, 1))  # inside one region, mostly
         points = np.unique(points.clip(0, (WIDTH - 1, HEIGHT - 1)), axis=0)
         labels = np.arange(len(points)) % 2 == 0
         mask = segmenter.mask(points.astype(np.float32), labels)
@@ -169,3 +169,9 @@ def test_the_command_measures_a_folder(tmp_path, picture, photo, mask, mode):
     assert row["iou"].keys() == {"1", "3", "5"}
     table = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     assert f"{row['iou']['1']:.2f}" in table
+
+
+def test_the_command_names_a_folder_without_photo(tmp_path):
+    command = [sys.executable, "-m", "vendor_model.segmentation", "evaluate", str(tmp_path)]
+    answer = subprocess.run(command, capture_output=True, text=True)
+    assert answer.returncode == 2 and str(tmp_path) in answer.stderr and "Traceback" not in answer.stderr

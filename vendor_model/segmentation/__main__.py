@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
-from scipy import ndimage
 
+from vendor_model.errors import PhotoError, UserError
 from vendor_model.photo import read_mask, read_photo
 from vendor_model.segmentation import Segmenter
 
@@ -21,9 +22,15 @@ CLICKS = (1, 3, 5)
 
 
 def read_objects(folder: Path) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The photo (H, W, 3) uint8 and its objects' masks (H, W) bool."""
-    photo = read_photo(next(folder / name for name in ("photo.png", "image.png") if (folder / name).exists()))
+    """The photo (H, W, 3) uint8 and its objects' masks (H, W) bool. Raises PhotoError, MaskError."""
+    photos = [folder / name for name in ("photo.png", "image.png") if (folder / name).is_file()]
     files = [path for path in folder.glob("*.png") if re.fullmatch(r"(mask_)?\d+", path.stem)]
+    if not (photos and files):
+        raise PhotoError(
+            f"The folder '{folder}' holds {len(photos)} photos and {len(files)} masks; give one with "
+            "photo.png or image.png and mask_<k>.png or <k>.png."
+        )
+    photo = read_photo(photos[0])
     files.sort(key=lambda path: int(path.stem.removeprefix("mask_")))
     return photo.rgb, [read_mask(path, photo.size) for path in files]
 
@@ -32,8 +39,8 @@ def next_click(truth: np.ndarray, mask: np.ndarray) -> tuple[tuple[int, int], bo
     """Where an artist would click next: x, y in the middle of the largest wrong region, and whether it
     is missing (True) or too much (False)."""
     wrong = truth != mask
-    regions = [np.pad(part, 1) for part in (wrong & truth, wrong & ~truth)]
-    depth = [ndimage.distance_transform_edt(part)[1:-1, 1:-1] for part in regions]
+    regions = [np.pad(part, 1).astype(np.uint8) for part in (wrong & truth, wrong & ~truth)]
+    depth = [cv2.distanceTransform(r, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1] for r in regions]
     missing = depth[0].max() >= depth[1].max()
     y, x = np.unravel_index(np.argmax(depth[0] if missing else depth[1]), truth.shape)
     return (int(x), int(y)), bool(missing)
@@ -77,20 +84,18 @@ def main() -> None:
     command.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
-    rows = [evaluate(folder) for folder in options.folders]
+    try:
+        rows = [evaluate(folder) for folder in options.folders]
+    except UserError as error:
+        parser.error(str(error))
     if options.json:
         print(json.dumps(rows, indent=1))
         return
-    print(
-        "objects  IoU: "
-        + "  ".join(f"{n} click{'s' * (n > 1)}" for n in CLICKS)
-        + "  ms/click  ms/photo  folder"
-    )
+    print("  ".join(["objects", *(f"IoU@{n}" for n in CLICKS), "ms/click", "ms/photo", "folder"]))
     for row in rows:
-        ious = "     ".join(f"{row['iou'][str(n)]:.2f}" for n in CLICKS)
-        print(
-            f"{row['objects']:7d}       {ious}  {row['click_ms']:8.0f}  {row['photo_ms']:8.0f}  {row['folder']}"
-        )
+        ious = "  ".join(f"{row['iou'][str(n)]:5.2f}" for n in CLICKS)
+        times = f"{row['click_ms']:8.0f}  {row['photo_ms']:8.0f}"
+        print(f"{row['objects']:7d}  {ious}  {times}  {row['folder']}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vendor_model.depth import preview
 from vendor_model.errors import UserError
 from vendor_model.layout.frames import CAMERA_TO_Z_UP
 from vendor_model.layout.transforms import matrix_to_quaternion, quaternion_conjugate, quaternion_multiply
@@ -22,7 +23,7 @@ from vendor_model.photo import read_mask, read_photo
 from vendor_model.pipeline import Pipeline
 from vendor_model.surface.gaussian_scene import make_scene, normalize_scene, turn_z_up
 from vendor_model.surface.glb import SceneMesh, encode_glb
-from vendor_model.surface.ply import encode_ply
+from vendor_model.surface.ply import encode_ply, encode_point_cloud
 from vendor_model.types import Reconstruction
 
 MINI = Path(__file__).parent / "mini"
@@ -50,6 +51,19 @@ ENCODERS = {".glb": mesh_file, ".ply": splat_file}
 """What an output file holds, by its suffix."""
 
 
+def read_point_map(path: Path) -> np.ndarray:
+    """(h, w, 3) float32 of a .npy file. Raises UserError."""
+    try:
+        points = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"The point map '{path.name}' cannot be read ({error}): give a .npy file.") from None
+    if points.ndim != 3 or points.shape[2] != 3 or points.dtype.kind != "f":
+        raise UserError(
+            f"The point map '{path.name}' is {points.dtype} of shape {points.shape}: give floats (h, w, 3)."
+        )
+    return points.astype(np.float32)
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Read, reconstruct, write; prints seconds per stage and each object's mask IoU."""
     suffix = arguments.output.suffix.lower()
@@ -57,6 +71,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"The output ends in {suffix!r}: name a file that ends in {' or '.join(ENCODERS)}.")
     photo = read_photo(arguments.photo)
     masks = [read_mask(path, photo.size) for path in arguments.mask]
+    known_points = None if arguments.point_map is None else read_point_map(arguments.point_map)
     seconds, current, started = {}, "model", time.perf_counter()
 
     def progress(stage: str, fraction: float) -> None:
@@ -66,7 +81,9 @@ def run(arguments: argparse.Namespace) -> None:
         current, started = stage, now
 
     pipeline = Pipeline.load(arguments.model, arguments.device)
-    scene = pipeline.set_photo(photo, progress)
+    scene = pipeline.set_photo(photo, progress, known_points)
+    if arguments.points is not None:
+        arguments.points.write_bytes(encode_point_cloud(*preview(scene.point_map.points, photo.rgb)))
     made = pipeline.reconstruct(scene, masks, arguments.seed, progress, arguments.refine_layout)
     progress("write", 0.0)
     names = [path.stem for path in arguments.mask]
@@ -88,6 +105,10 @@ def main() -> int:
     parser.add_argument("--mask", type=Path, action="append", required=True, help="once for each object")
     parser.add_argument("--output", type=Path, required=True, help="scene.glb or scene.ply")
     parser.add_argument("--model", type=Path, default=MINI, help="model folder (default: the embedded one)")
+    parser.add_argument(
+        "--point-map", type=Path, help="point map of your own: .npy (h, w, 3), x left, y up, z forward"
+    )
+    parser.add_argument("--points", type=Path, help="also write the photo's coloured point cloud, a .ply")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="cuda, mps or cpu (default: the best one here)")
     parser.add_argument(

@@ -41,6 +41,7 @@ class PipelineConfig:
     slat_preprocessor: PreprocessorSettings
     slat_mean: tuple[float, ...]
     slat_std: tuple[float, ...]
+    clip_pointmap_beyond_scale: float | None = None
     downsample_ss_dist: int = 1
     ss_inference_steps: int = 25
     ss_rescale_t: float = 3.0

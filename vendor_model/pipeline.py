@@ -5,7 +5,7 @@ the stages together, one stage after the other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from vendor_model import checkpoints
 from vendor_model.config import PipelineConfig, read_pipeline
-from vendor_model.depth import estimate_point_map
+from vendor_model.depth import clip_far, estimate_point_map, external_point_map
 from vendor_model.device import choose_device
 from vendor_model.errors import EmptyReconstructionError, MaskError
 from vendor_model.layout.pose import decode_pose
@@ -68,10 +68,19 @@ class Pipeline:
         return cls(config, checkpoints.load(folder, config, chosen), chosen)
 
     @torch.no_grad()
-    def set_photo(self, photo: Photo, progress: Progress) -> PhotoScene:
-        """Point map and pictures of a photo. Raises PhotoError when there is no surface to be seen."""
+    def set_photo(
+        self, photo: Photo, progress: Progress, known_points: np.ndarray | None = None
+    ) -> PhotoScene:
+        """Point map and pictures of a photo.
+
+        known_points: (h, w, 3) in the camera frame from a scanner or another model, in place of the depth
+        model's. Raises PhotoError when there is no surface to be seen.
+        """
         progress("depth", 0.0)
-        point_map = estimate_point_map(self.modules["depth_model"], photo)
+        if known_points is None:
+            point_map = estimate_point_map(self.modules["depth_model"], photo)
+        else:
+            point_map = external_point_map(known_points, photo.size, photo.focal_px)
         return prepare_scene(self.config, photo, point_map)
 
     @torch.no_grad()
@@ -116,7 +125,11 @@ class Pipeline:
 
     def geometry_condition(self, scene: PhotoScene, mask: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
         """Condition tokens (1, T, C) of an object and the inputs that they were made from."""
-        inputs = geometry_inputs(scene.geometry_photo, mask, self.config.ss_preprocessor)
+        photo, factor = scene.geometry_photo, self.config.clip_pointmap_beyond_scale
+        if factor is not None:
+            near = clip_far(scene.point_map.points, mask, factor)
+            photo = replace(photo, points=torch.from_numpy(near).permute(2, 0, 1))
+        inputs = geometry_inputs(photo, mask, self.config.ss_preprocessor)
         return self._condition(self.modules["ss_condition_embedder"], inputs), inputs
 
     def texture_condition(self, scene: PhotoScene, mask: np.ndarray) -> Tensor:

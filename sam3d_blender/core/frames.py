@@ -88,14 +88,6 @@ def camera_lens(intrinsics, width: int, height: int) -> CameraLens:
     )
 
 
-def photo_pixels(world_points, intrinsics) -> np.ndarray:
-    """Pixels (N, 2), x right and y down, at which the photo shows Blender world points (N, 3)."""
-    x, y, z = np.asarray(world_points, np.float64).T
-    right, down, forward = x, -z, y
-    projected = np.stack([right / forward, down / forward, np.ones_like(forward)], axis=-1)
-    return projected @ np.asarray(intrinsics, np.float64)[:2].T
-
-
 def _quaternion_product(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Hamilton product of two quaternions (w, x, y, z)."""
     scalar = first[0] * second[0] - first[1:] @ second[1:]

@@ -24,18 +24,24 @@ def installed():
 
 
 @pytest.fixture
-def sam3d(installed, monkeypatch):
-    """`sam3d("actions")`: a module of the installed extension's Blender side, on an empty scene."""
+def embedded_model(installed):
+    """`embedded_model("actions")`: a module of the installed extension's Blender side, on an empty scene."""
 
     def module(name: str):
         return importlib.import_module(f"{installed.__name__}.{name}")
 
     bpy.ops.wm.read_homefile(use_empty=True)
-    session = module("session")
+    yield module
+    module("session").stop()
+
+
+@pytest.fixture
+def sam3d(embedded_model, monkeypatch):
+    """As `embedded_model`, with the worker of boxes in place of the model."""
+    session = embedded_model("session")
     client = functools.partial(session.WorkerClient, worker=[box_worker_file])
     monkeypatch.setattr(session, "WorkerClient", client)
-    yield module
-    session.stop()
+    return embedded_model
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from pinhole import blender_pixels, photo_pixels
 
 from sam3d_blender.core import frames
 
@@ -11,27 +12,17 @@ OFF_CENTRE = (640, 480, [[600.0, 0, 290.5], [0, 600.0, 251.0], [0, 0, 1]])
 WIDE_PIXELS = (640, 480, [[600.0, 0, 300.0], [0, 500.0, 260.0], [0, 0, 1]])
 
 
-def blender_pixels(world, lens: frames.CameraLens, width: int, height: int) -> np.ndarray:
-    """How Blender's manual defines a pinhole camera at the origin that looks along +Y with Z up, its sensor
-    fitted horizontally."""
-    across, forward, up = world.T
-    on_sensor = lens.lens / frames.SENSOR_WIDTH * np.stack([across, up]) / forward  # in widths of the sensor
-    u = width * (0.5 + on_sensor[0] - lens.shift_x)
-    v = height / 2 - width * (on_sensor[1] - lens.shift_y) / lens.pixel_aspect_y
-    return np.stack([u, v], axis=-1)
-
-
 @pytest.mark.parametrize(("width", "height", "intrinsics"), [LANDSCAPE, PORTRAIT, OFF_CENTRE, WIDE_PIXELS])
 def test_photo_and_blender_camera_agree_on_every_pixel(width, height, intrinsics):
     world = np.random.default_rng(0).uniform([-1, 2, -1], [1, 4, 1], (50, 3))
     lens = frames.camera_lens(intrinsics, width, height)
-    expected = frames.photo_pixels(world, intrinsics)
+    expected = photo_pixels(world, intrinsics)
     np.testing.assert_allclose(blender_pixels(world, lens, width, height), expected, atol=1e-9)
 
 
 def test_straight_ahead_is_the_principal_point_and_left_up_are_left_up():
     _, _, intrinsics = LANDSCAPE
-    ahead, left_up = frames.photo_pixels([[0, 2, 0], [-0.5, 2, 0.5]], intrinsics)
+    ahead, left_up = photo_pixels([[0, 2, 0], [-0.5, 2, 0.5]], intrinsics)
     np.testing.assert_allclose(ahead, [320.0, 213.5])
     np.testing.assert_allclose(left_up, [320.0 - 176, 213.5 - 176])
 

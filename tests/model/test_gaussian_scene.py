@@ -1,10 +1,9 @@
 """Splats of several objects in one scene: what the goldens leave open."""
 
 import numpy as np
-import torch
+from splats import covariances
 
 from vendor_model.surface.gaussian_scene import make_scene, normalize_scene, turn_z_up
-from vendor_model.surface.gaussians import covariances
 from vendor_model.types import Gaussians, Pose
 
 
@@ -20,24 +19,20 @@ def splats(count: int = 20, opacity: float = 0.95) -> Gaussians:
     )
 
 
-def covariance(gaussians: Gaussians) -> np.ndarray:
-    return covariances(torch.from_numpy(gaussians.scales), torch.from_numpy(gaussians.rotations)).numpy()
-
-
 def test_splats_turn_with_their_object():
     half = np.sqrt(0.5)
     pose = Pose(np.array([half, 0, 0, half]), np.array([0.0, 0.0, 2.0]), np.full(3, 2.0))
     turn = np.array([[0, -1, 0], [1, 0, 0], [0, 0, 1]])  # R(q), which multiplies rows
     scene = make_scene([(splats(), pose)])
     np.testing.assert_allclose(scene.positions, 2 * splats().positions @ turn + [0, 0, 2], atol=1e-6)
-    np.testing.assert_allclose(covariance(scene), 4 * turn.T @ covariance(splats()) @ turn, atol=1e-6)
+    np.testing.assert_allclose(covariances(scene), 4 * turn.T @ covariances(splats()) @ turn, atol=1e-6)
 
 
 def test_z_up_turns_places_and_splats_alike():
     scene = turn_z_up(splats())
     turn = np.array([[-1, 0, 0], [0, 0, 1], [0, 1, 0]])
     np.testing.assert_allclose(scene.positions, splats().positions @ turn, atol=1e-6)
-    np.testing.assert_allclose(covariance(scene), turn.T @ covariance(splats()) @ turn, atol=1e-6)
+    np.testing.assert_allclose(covariances(scene), turn.T @ covariances(splats()) @ turn, atol=1e-6)
 
 
 def test_a_scene_of_faint_splats_is_normalized_by_all_of_them():

@@ -55,6 +55,8 @@ def test_a_category_makes_a_connected_solid_in_the_unit_cube(category):
         assert (high - low).max() == pytest.approx(0.94, abs=0.01)
         np.testing.assert_allclose((high - low) / 2, shape.half_size, atol=0.01)
         solid = distance_grid(shape, 64) < 0
+        cells = np.argwhere(solid)
+        np.testing.assert_allclose(np.ptp(cells, axis=0) + 1, 128 * shape.half_size, atol=2.1)
         coarse = distance_grid(shape, 32) < 0
         assert coarse.sum() >= 150, (category, seed)
         assert not any(np.take(solid, [0, -1], axis=axis).any() for axis in range(3))

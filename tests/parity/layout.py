@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from parity.golden import Golden
+from pinhole import blender_pixels
 
 from sam3d_blender.core import frames as blender
 from vendor_model.layout import alignment, frames, occlusion, render_compare, silhouette
@@ -41,7 +42,7 @@ def check_blender_chain(golden: Golden) -> None:
     golden.check("verts_blender_world", world, 1e-9)
     golden.check("bpy_world_float32", world, 1e-6)
     golden.check("blender_lens_shiftx_shifty", lens[:3], 1e-9)
-    pixels = blender.photo_pixels(world, intrinsics)
+    pixels = blender_pixels(world, lens, width, height)
     golden.check("pixels", pixels, 1e-9)
     golden.check("bpy_pixels_float32", pixels, 1e-3 / np.abs(pixels).max())
 

@@ -5,6 +5,7 @@ from functools import partial
 import numpy as np
 import torch
 from parity.golden import Golden
+from splats import covariances
 from torch import Tensor, nn
 
 from vendor_model.models.conditioning import EmbedderFuser
@@ -256,7 +257,7 @@ def gs_decoder(golden: Golden) -> None:
         head, given["coords"], decoder.offset_perturbation, decoder.resolution, decoder.settings
     )
     splats = gaussians.activate(stored, decoder.settings)
-    covariance = gaussians.covariances(torch.from_numpy(splats.scales), torch.from_numpy(splats.rotations))
+    covariance = covariances(splats)
     rows, columns = torch.triu_indices(3, 3)
     values = {
         "raw_xyz": stored.xyz,

@@ -136,21 +136,6 @@ def colors(features_dc: Tensor) -> Tensor:
     return BAND_0 * features_dc + 0.5
 
 
-def covariances(standard_deviations: Tensor, rotations: Tensor) -> Tensor:
-    """R diag(s²) Rᵀ of quaternions of any length: (M, 3) and (M, 4) -> (M, 3, 3)."""
-    w, x, y, z = unit(rotations).unbind(-1)
-    matrix = torch.stack(
-        [
-            *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
-            *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
-            *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
-        ],
-        dim=-1,
-    ).unflatten(-1, (3, 3))
-    axes = matrix * standard_deviations.unsqueeze(-2)
-    return axes @ axes.mT
-
-
 def activate(parameters: GaussianParameters, settings: GaussianSettings) -> Gaussians:
     """The splats, in the object frame."""
     arrays = {

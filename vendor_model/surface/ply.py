@@ -32,3 +32,19 @@ def encode_ply(gaussians: Gaussians) -> bytes:
     properties = "".join(f"property float {name}\n" for name in PROPERTIES)
     header = f"ply\nformat binary_little_endian 1.0\nelement vertex {count}\n{properties}end_header\n"
     return header.encode("ascii") + rows.tobytes()
+
+
+def encode_point_cloud(points: np.ndarray, colors: np.ndarray) -> bytes:
+    """Binary file of coloured points: (..., 3) each, colours in 0..1; those not finite are left out."""
+    points, colors = points.reshape(-1, 3), colors.reshape(-1, 3)
+    known = np.isfinite(points).all(axis=1) & np.isfinite(colors).all(axis=1)
+    rows = np.empty(known.sum(), dtype=[("place", "<f4", 3), ("color", "u1", 3)])
+    rows["place"] = points[known]
+    rows["color"] = np.clip(np.round(colors[known] * 255), 0, 255)
+    properties = [
+        *(f"float {axis}" for axis in "xyz"),
+        *(f"uchar {name}" for name in ("red", "green", "blue")),
+    ]
+    lines = "".join(f"property {text}\n" for text in properties)
+    header = f"ply\nformat binary_little_endian 1.0\nelement vertex {len(rows)}\n{lines}end_header\n"
+    return header.encode("ascii") + rows.tobytes()

@@ -39,7 +39,8 @@ def _farthest_point(row, axis, sign, point):
     a, b, c, e = row[SIZE], row[SIZE + 1], row[SIZE + 2], row[SIZE + 3]
     r = row[ROUNDING]
     kind = row[KIND]
-    across = max(np.sqrt(nx * nx + ny * ny), 1e-9)
+    across = np.sqrt(nx * nx + ny * ny)
+    round_x, round_y = (nx / across, ny / across) if across > 1e-6 else (1.0, 0.0)
     if kind == BOX:
         x, y, z = np.sign(nx) * (a - r), np.sign(ny) * (b - r), np.sign(nz) * (c - r)
     elif kind == ELLIPSOID:
@@ -49,9 +50,9 @@ def _farthest_point(row, axis, sign, point):
         a, b, c = max(a - r, 0.0), max(b - r, 0.0), c - r
         upper = b * across + nz * c > a * across - nz * c
         radius = b if upper else a
-        x, y, z = radius * nx / across, radius * ny / across, c if upper else -c
+        x, y, z = radius * round_x, radius * round_y, c if upper else -c
     elif kind == TORUS:
-        x, y, z = a * nx / across + c * np.sign(nx), a * ny / across, 0.0
+        x, y, z = a * round_x + c * np.sign(nx), a * round_y, 0.0
         r = b
     elif kind == CAPSULE:
         x, y, z = 0.0, 0.0, a * np.sign(nz)

@@ -16,8 +16,8 @@ from vendor_model.training import distance_fields as fields
 from vendor_model.training.assembly import Assembly
 
 _MAKERS = {
-    furnishings: "table desk stool chair armchair sofa bed bookcase cabinet lamp candle bench bottle vase mug "
-    "bowl bucket teapot monitor laptop",
+    furnishings: "table desk stool chair armchair sofa bed bookcase cabinet lamp candle bench bottle vase "
+    "mug bowl bucket teapot monitor laptop",
     things: "ball egg crate barrel cone hat ring hammer axe screwdriver dumbbell pawn trophy cake blocks",
     constructions: "house tower car truck train boat rocket airplane stairs arch",
     creatures: "snowman tree potted_plant mushroom robot dog bear duck fish fruit",

@@ -67,12 +67,12 @@ MINI = Recipe(
         *("armchair", "cabinet", "duck"),
     ),
     schedules=(
-        ("voxel_decoder", Schedule(450, 1.5e-3)),
-        ("depth", Schedule(900, 5e-4)),
-        ("surface", Schedule(900, 1.5e-3)),
-        ("regression", Schedule(1900, 1e-3)),
-        ("geometry", Schedule(600, 5e-4)),
-        ("texture", Schedule(1000, 8e-4)),
+        ("voxel_decoder", Schedule(320, 1.5e-3)),
+        ("depth", Schedule(1550, 6e-4)),
+        ("surface", Schedule(500, 1.5e-3)),
+        ("regression", Schedule(1500, 1e-3)),
+        ("geometry", Schedule(950, 7e-4)),
+        ("texture", Schedule(600, 8e-4)),
     ),
 )
 

@@ -1,0 +1,189 @@
+"""Photo and masks to objects with the embedded model, whole."""
+
+import json
+import shutil
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import vendor_model
+from vendor_model import checkpoints
+from vendor_model.__main__ import MINI
+from vendor_model.config import read_pipeline
+from vendor_model.errors import Cancelled, CheckpointError, MaskError, UserError
+from vendor_model.layout.frames import camera_from_object
+from vendor_model.photo import read_mask, read_photo
+from vendor_model.pipeline import Pipeline
+
+SAMPLES = Path(vendor_model.__file__).parent.parent / "samples"
+NAMES = ("toadstool", "bottle")
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return read_photo(SAMPLES / "toys.jpg")
+
+
+@pytest.fixture(scope="module")
+def masks(photo):
+    return [read_mask(SAMPLES / "masks" / f"{name}.png", photo.size) for name in NAMES]
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    torch.set_num_threads(1)
+    return Pipeline.load(MINI, "cpu")
+
+
+@pytest.fixture(scope="module")
+def scene(pipeline, photo):
+    return pipeline.set_photo(photo, lambda stage, fraction: None)
+
+
+@pytest.fixture(scope="module")
+def made(pipeline, scene, masks):
+    stages = []
+    result = pipeline.reconstruct(scene, masks, 0, lambda stage, fraction: stages.append((stage, fraction)))
+    assert all(0 <= fraction <= 1 for _, fraction in stages)
+    assert {stage for stage, _ in stages} == {"conditioning", "geometry", "texture", "surface", "refinement"}
+    return result
+
+
+def test_point_map_covers_the_photo_in_front_of_the_camera(scene, photo):
+    points = scene.point_map.points
+    assert points.shape == (*photo.size, 3) and points.dtype == np.float32
+    assert np.isfinite(points).mean() > 0.5
+    assert np.nanmin(points[..., 2]) > 0
+
+
+def test_objects_stand_where_the_photo_shows_them(made):
+    assert [one.mask_iou > 0.5 for one in made] == [True, True]
+
+
+def test_an_object_projects_onto_its_mask(made, masks, scene):
+    k = scene.point_map.intrinsics
+    for one, mask in zip(made, masks, strict=True):
+        centre = camera_from_object(np.zeros((1, 3)), one.pose)[0]
+        column, row = k[0, 2] - k[0, 0] * centre[0] / centre[2], k[1, 2] - k[1, 1] * centre[1] / centre[2]
+        rows, columns = np.nonzero(mask)
+        assert rows.min() < row < rows.max() and columns.min() < column < columns.max()
+
+
+def test_surfaces_are_closed_coloured_and_inside_their_cube(made):
+    for one in made:
+        surface = one.surface
+        assert np.abs(surface.vertices).max() <= 0.5
+        assert len(surface.faces) > 500 and surface.faces.max() < len(surface.vertices)
+        assert surface.colors.min() >= 0 and surface.colors.max() <= 1 and surface.colors.std() > 0.01
+        assert one.gaussians.positions.shape == one.gaussians.scales.shape
+
+
+def test_the_same_seed_makes_the_same_object_and_the_company_does_not_matter(pipeline, scene, masks, made):
+    [again] = pipeline.reconstruct(scene, masks[1:], 0, lambda stage, fraction: None)
+    np.testing.assert_array_equal(again.surface.faces, made[1].surface.faces)
+    np.testing.assert_allclose(again.pose.translation, made[1].pose.translation, atol=1e-5)
+
+
+def test_a_job_can_be_cancelled_at_any_step(pipeline, scene, masks):
+    calls = []
+
+    def progress(stage, fraction):
+        calls.append(stage)
+        if stage == "texture":
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        pipeline.reconstruct(scene, masks, 0, progress)
+    assert "surface" not in calls
+
+
+def test_a_mask_of_another_size_and_an_empty_one_are_refused(pipeline, scene, masks):
+    with pytest.raises(MaskError, match="Mask 2 is 9 x 8 pixels"):
+        pipeline.reconstruct(scene, [masks[0], np.ones((8, 9), bool)], 0, lambda stage, fraction: None)
+    with pytest.raises(MaskError, match="empty"):
+        pipeline.reconstruct(scene, [np.zeros_like(masks[0])], 0, lambda stage, fraction: None)
+
+
+def run(*arguments) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "vendor_model", SAMPLES / "toys.jpg", *arguments]
+    return subprocess.run([str(part) for part in command], cwd=SAMPLES.parent, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".ply"])
+def test_command_writes_a_scene(tmp_path, suffix):
+    output = tmp_path / f"scene{suffix}"
+    mask = SAMPLES / "masks" / "bottle.png"
+    result = run("--mask", mask, "--output", output, "--no-refine-layout")
+    assert result.returncode == 0, result.stderr
+    assert "bottle: mask IoU" in result.stdout
+    content = output.read_bytes()
+    if suffix == ".ply":
+        assert content.startswith(b"ply\n")
+        return
+    length = struct.unpack("<I", content[12:16])[0]
+    document = json.loads(content[20 : 20 + length])
+    assert [node["name"] for node in document["nodes"] if "mesh" in node] == ["bottle"]
+
+
+def test_command_refuses_an_unknown_kind_of_output_in_a_sentence(tmp_path):
+    result = run("--mask", SAMPLES / "masks" / "bottle.png", "--output", tmp_path / "scene.xyz")
+    assert result.returncode == 1
+    assert result.stderr.strip() == "The output ends in '.xyz': name a file that ends in .glb or .ply."
+
+
+@pytest.fixture
+def copy(tmp_path) -> Path:
+    return Path(shutil.copytree(MINI, tmp_path / "model"))
+
+
+def test_a_model_folder_that_is_not_whole_is_refused_in_words(copy):
+    (copy / "ss_decoder.safetensors").write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError, match=r"ss_decoder\.safetensors is not a complete weights file"):
+        Pipeline.load(copy)
+    (copy / "ss_decoder.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"ss_decoder\.safetensors is missing"):
+        Pipeline.load(copy)
+    (copy / "pipeline.yaml").unlink()
+    with pytest.raises(CheckpointError, match=r"pipeline\.yaml is missing"):
+        Pipeline.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "message"),
+    [
+        ("pipeline.yaml", "version:", "colour: red\nversion:", "settings this version does not know"),
+        ("pipeline.yaml", "slat_mean: [", "slat_mean: [one, ", "not of the expected kind"),
+        ("pipeline.yaml", "slat_mean", "slat_average", "does not know"),
+        ("ss_decoder.yaml", "latent_channels: 64", "latent_channels: 32", "does not fit its configuration"),
+        ("ss_decoder.yaml", "latent_channels", "channels_of_latent", "does not describe a ss_decoder"),
+        ("ss_generator.yaml", "module:", "modules:", "has no section"),
+        ("moge.yaml", "encoder:", "- encoder:", "cannot be read"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_is_refused_in_words(copy, file, old, new, message):
+    text = (copy / file).read_text()
+    assert old in text
+    (copy / file).write_text(text.replace(old, new, 1))
+    with pytest.raises(CheckpointError, match=message):
+        Pipeline.load(copy)
+
+
+def test_a_device_that_is_not_there_is_refused_in_words():
+    with pytest.raises(UserError, match="choose one of"):
+        Pipeline.load(MINI, "abacus")
+
+
+def test_weights_survive_saving_and_the_embedded_checkpoint_is_small(copy):
+    config = read_pipeline(copy)
+    before = checkpoints.load(copy, config, torch.device("cpu"))
+    checkpoints.save(copy, config, before, torch.float16)
+    after = checkpoints.load(copy, config, torch.device("cpu"))
+    for name, module in before.items():
+        for key, value in module.state_dict().items():
+            assert torch.equal(value, after[name].state_dict()[key]), key
+    assert sum(file.stat().st_size for file in MINI.iterdir()) <= 30e6

@@ -56,7 +56,9 @@ def test_a_category_makes_a_connected_solid_in_the_unit_cube(category):
         np.testing.assert_allclose((high - low) / 2, shape.half_size, atol=0.01)
         solid = distance_grid(shape, 64) < 0
         cells = np.argwhere(solid)
-        np.testing.assert_allclose(np.ptp(cells, axis=0) + 1, 128 * shape.half_size, atol=2.1)
+        np.testing.assert_allclose(
+            np.ptp(cells, axis=0) + 1, 128 * shape.half_size, atol=4.1
+        )  # eaves are sharp
         coarse = distance_grid(shape, 32) < 0
         assert coarse.sum() >= 150, (category, seed)
         assert not any(np.take(solid, [0, -1], axis=axis).any() for axis in range(3))
@@ -101,7 +103,8 @@ def test_the_point_map_lies_on_the_posed_objects(scenes):
     for scene in scenes:
         for (shape, pose), mask in zip(scene.objects, scene.masks, strict=True):
             local = unposed(shape, pose, scene.point_map[mask].astype(np.float64))
-            assert np.abs(shape.distance(local)).max() < 0.015
+            distances = np.abs(shape.distance(local))
+            assert np.median(distances) < 0.003 and distances.max() < 0.025
             assert (np.abs(local) <= shape.half_size + 0.015).all()
 
 

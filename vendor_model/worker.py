@@ -8,6 +8,7 @@ outlives the program that started it.
 """
 
 import argparse
+import os
 from pathlib import Path
 from typing import NoReturn
 
@@ -87,7 +88,12 @@ class ModelJobs:
     def _load_pipeline(self, progress: JobProgress):
         if self._pipeline is None:
             progress("model", 0.0)
+            import torch
+
             from vendor_model.pipeline import Pipeline
+
+            # Threads that wait for a core that Blender is using are many times slower than fewer threads.
+            torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
 
             self._pipeline = Pipeline.load(self._checkpoint)
         return self._pipeline

@@ -23,9 +23,15 @@ def main() -> None:
     generated.add_argument("--model", type=Path, default=Path(__file__).parent.parent / "mini")
     generated.add_argument("--samples", type=int, default=200)
     generated.add_argument("--seed", type=int, default=7)
+    generated.add_argument(
+        "--true-points", action="store_true", help="give the true point map, not the model's"
+    )
     generated.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    figures = summary(list(evaluate(arguments.model, arguments.samples, arguments.seed, MINI.categories)))
+    records = evaluate(
+        arguments.model, arguments.samples, arguments.seed, MINI.categories, arguments.true_points
+    )
+    figures = summary(list(records))
     if arguments.json:
         print(json.dumps(figures))
         return

@@ -21,9 +21,16 @@ FAILED = {"voxel_iou": 0.0, "rotation_error": 90.0, "translation_error": 1.0, "m
 
 
 def evaluate(
-    model: Path, samples: int, seed: int, categories: Sequence[str], size: tuple[int, int] = (224, 224)
+    model: Path,
+    samples: int,
+    seed: int,
+    categories: Sequence[str],
+    true_points: bool,
+    size: tuple[int, int] = (224, 224),
 ) -> Iterator[dict]:
     """One record a visible object: category, visible fraction and the figures of `FAILED`.
+
+    true_points: give the model the scene's point map in place of its own depth.
 
     voxel_iou: of all occupied voxels in the object frame, as predicted, without any alignment;
     rotation_error: degrees, symmetric poses counting as one; translation_error: in object sizes, after the
@@ -33,7 +40,9 @@ def evaluate(
     while made < samples:
         scene = make_scene(np.random.default_rng((seed, number)), size, categories=categories)
         number += 1
-        photo_scene = pipeline.set_photo(Photo(scene.photo), lambda stage, fraction: None)
+        focal = float(scene.intrinsics[0, 0]) if true_points else None
+        photo, points = Photo(scene.photo, focal), scene.point_map if true_points else None
+        photo_scene = pipeline.set_photo(photo, lambda stage, fraction: None, points)
         for index, (shape, pose) in enumerate(scene.objects):
             mask = scene.masks[index]
             if mask.sum() < MINIMUM_PIXELS or made == samples:

@@ -47,7 +47,7 @@ class Recipe:
     categories: tuple[str, ...]
     train_seed: int = 1
     scenes_per_shard: int = 48
-    shards: int = 140
+    shards: int = 95
     patch: int = 8
     noise_draws: int = 2
     at_noise: float = 0.5
@@ -69,10 +69,10 @@ MINI = Recipe(
     schedules=(
         ("voxel_decoder", Schedule(320, 1.5e-3)),
         ("depth", Schedule(1550, 6e-4)),
-        ("surface", Schedule(500, 1.5e-3)),
+        ("surface", Schedule(1500, 1.5e-3)),
         ("regression", Schedule(1500, 1e-3)),
         ("geometry", Schedule(950, 7e-4)),
-        ("texture", Schedule(560, 1e-3)),
+        ("texture", Schedule(1100, 1e-3)),
     ),
 )
 

@@ -210,7 +210,7 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
         photos.content(image),
         [masks.unpack(prompt.mask) for prompt in prompts],
         seed=settings.seed,
-        refine_layout=settings.refine_layout or None,
+        refine_layout=settings.refine_layout,
     )
     reconstruction = Reconstruction(
         job,

@@ -103,6 +103,7 @@ class SAM3D_PG_scene(bpy.types.PropertyGroup):
     )
     refine_layout: BoolProperty(
         name="Match Masks",
+        default=True,
         description="Move each object afterwards until its outline fits its mask; takes longer",
     )
     stage_seconds: StringProperty()

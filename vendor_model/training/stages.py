@@ -67,7 +67,7 @@ MINI = Recipe(
         *("armchair", "cabinet", "duck"),
     ),
     schedules=(
-        ("voxel_decoder", Schedule(320, 1.5e-3)),
+        ("voxel_decoder", Schedule(450, 1.5e-3)),
         ("depth", Schedule(1550, 6e-4)),
         ("surface", Schedule(1500, 1.5e-3)),
         ("regression", Schedule(1500, 1e-3)),

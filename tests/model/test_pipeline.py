@@ -187,3 +187,16 @@ def test_weights_survive_saving_and_the_embedded_checkpoint_is_small(copy):
         for key, value in module.state_dict().items():
             assert torch.equal(value, after[name].state_dict()[key]), key
     assert sum(file.stat().st_size for file in MINI.iterdir()) <= 30e6
+
+
+def test_command_takes_a_point_map_and_writes_the_points(tmp_path):
+    rows, columns = np.mgrid[0.5:-0.5:24j, 0.66:-0.66:32j]
+    plane = np.stack([columns, rows, np.ones_like(rows)], -1).astype(np.float32)
+    np.save(tmp_path / "plane.npy", 3 * plane)
+    mask, points = SAMPLES / "masks" / "bottle.png", tmp_path / "points.ply"
+    common = ("--mask", mask, "--output", tmp_path / "scene.glb", "--no-refine-layout")
+    result = run(*common, "--point-map", tmp_path / "plane.npy", "--points", points)
+    assert result.returncode == 0, result.stderr
+    assert b"element vertex 786432\n" in points.read_bytes()[:100]
+    result = run(*common, "--point-map", mask)
+    assert result.returncode == 1 and "give a .npy file" in result.stderr

@@ -1,6 +1,7 @@
 """The stages by which mini is trained, each from what the ones before left in the runs folder.
 
-data, shape_code, then voxel_decoder, depth, surface, regression, geometry and texture, then export.
+data, shape_code, then voxel_decoder, depth, surface, regression, geometry, texture_regression and texture,
+then export.
 A stage goes on from its last checkpoint. Matrix products in bfloat16 keep a CPU busy; weights,
 losses and moving averages stay in float32.
 """
@@ -72,7 +73,8 @@ MINI = Recipe(
         ("surface", Schedule(1500, 1.5e-3)),
         ("regression", Schedule(1500, 1e-3)),
         ("geometry", Schedule(950, 7e-4)),
-        ("texture", Schedule(1100, 1e-3)),
+        ("texture_regression", Schedule(2000, 1e-3)),
+        ("texture", Schedule(1600, 7e-4)),
     ),
 )
 
@@ -268,18 +270,32 @@ def surface(run: Run) -> None:
     run.train("surface", parts, loss, batches)
 
 
+def texture_regression(run: Run) -> None:
+    """Condition embedder and texture flow learn the structured latent without noise, as `regression` does."""
+    _train_texture(run, "texture_regression", texture_parts(run), at_noise=1.0, noise_scale=0.0)
+
+
 def texture(run: Run) -> None:
-    """Condition embedder and texture flow together, by flow matching on the structured latent."""
-    parts = nn.ModuleDict({name: run.module(name) for name in ("slat_condition_embedder", "slat_flow")})
+    """The regressor becomes the flow model: flow matching on the structured latent."""
+    parts = load_average(texture_parts(run), run.runs / "texture_regression").train()
+    _train_texture(run, "texture", parts, run.recipe.at_noise, 1.0)
+
+
+def texture_parts(run: Run) -> nn.ModuleDict:
+    """Both networks of the second stage."""
+    return nn.ModuleDict({name: run.module(name) for name in ("slat_condition_embedder", "slat_flow")})
+
+
+def _train_texture(run: Run, stage: str, parts: nn.ModuleDict, at_noise: float, noise_scale: float) -> None:
     embedder, flow, rng, config = parts["slat_condition_embedder"], parts["slat_flow"], run.rng(), run.config
     mean, std = torch.tensor(config.slat_mean), torch.tensor(config.slat_std)
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         inputs = embedder_inputs(batch, rng)
         latent = (batch["features"] - mean) / std
-        noise = torch.randn(latent.shape, generator=rng)
+        noise = noise_scale * torch.randn(latent.shape, generator=rng)
         grid = flow.prepare_coords(batch["coords"], len(batch["image"]))
-        times = sample_times(len(batch["image"]), run.recipe.at_noise, rng)
+        times = sample_times(len(batch["image"]), at_noise, rng)
         tau = grid.levels[0].per_cell(times[:, None])
         with half_precision():
             context = flow.prepare_context(embedder(inputs))
@@ -290,7 +306,7 @@ def texture(run: Run) -> None:
 
     names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
     batches = run.shards().sparse_batches(names, run.recipe.texture_batch)
-    run.train("texture", parts, loss, batches, fused_attention=True)
+    run.train(stage, parts, loss, batches, fused_attention=True)
 
 
 def latent_statistics(run: Run) -> tuple[list[float], list[float]]:
@@ -326,5 +342,16 @@ def export(run: Run) -> None:
 
 STAGES: dict[str, Callable[[Run], None]] = {
     stage.__name__: stage
-    for stage in (data, shape_code, voxel_decoder, depth, surface, regression, geometry, texture, export)
+    for stage in (
+        data,
+        shape_code,
+        voxel_decoder,
+        depth,
+        surface,
+        regression,
+        geometry,
+        texture_regression,
+        texture,
+        export,
+    )
 }

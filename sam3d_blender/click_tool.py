@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import actions
+from . import actions, marking
 from .core.errors import ArtistError
 from .operators import NeedsPhoto
 from .scene import photo as photos
@@ -44,9 +44,9 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
             u, v = region.view2d.region_to_view(event.mouse_x - region.x, event.mouse_y - region.y)
             height, width = photos.size(photo)
             x, y, positive = u * width, (1 - v) * height, not event.alt
-            self._do("Add Click", lambda: actions.add_click(x, y, positive, wait=False))
+            self._do("Add Click", lambda: marking.add_click(x, y, positive, wait=False))
         elif event.type == "BACK_SPACE":
-            self._do("Remove Click", lambda: actions.remove_click(wait=False))
+            self._do("Remove Click", lambda: marking.remove_click(wait=False))
         elif event.type == "TAB":
             self._do("Add Object", actions.add_object)
         else:

@@ -5,7 +5,7 @@ import atexit
 import bpy
 from bpy.app.handlers import persistent
 
-from . import actions, session
+from . import marking, session
 from .core.errors import ArtistError
 
 
@@ -15,7 +15,7 @@ def _after_undo(*_):
     if bpy.context.scene.sam3d.photo is None:
         return
     try:
-        actions.find_masks(wait=False)
+        marking.find_masks(wait=False)
     except ArtistError as error:
         print(f"SAM 3D: {error}")
 

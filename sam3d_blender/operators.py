@@ -6,7 +6,7 @@ from typing import ClassVar
 import bpy
 from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
 
-from . import actions, installation
+from . import actions, installation, marking, mask_files
 from .core.errors import ArtistError
 from .panels import draw_sentence
 from .worker import environment
@@ -100,7 +100,7 @@ class SAM3D_OT_add_click(NeedsPhoto, Action, bpy.types.Operator):
     object: object_name()
 
     def act(self, context):
-        actions.add_click(self.x, self.y, self.positive, self.object or None, wait=bpy.app.background)
+        marking.add_click(self.x, self.y, self.positive, self.object or None, wait=bpy.app.background)
 
 
 class SAM3D_OT_remove_click(NeedsPhoto, Action, bpy.types.Operator):
@@ -113,7 +113,7 @@ class SAM3D_OT_remove_click(NeedsPhoto, Action, bpy.types.Operator):
     object: object_name()
 
     def act(self, context):
-        actions.remove_click(self.index, self.object or None, wait=bpy.app.background)
+        marking.remove_click(self.index, self.object or None, wait=bpy.app.background)
 
 
 class SAM3D_OT_add_mask(NeedsPhoto, PicksFile, Action, bpy.types.Operator):
@@ -133,7 +133,7 @@ class SAM3D_OT_add_mask(NeedsPhoto, PicksFile, Action, bpy.types.Operator):
             source = bpy.data.images.get(self.image)
             if source is None:
                 raise ArtistError(f"There is no image “{self.image}” in this file; name one that is.")
-        actions.add_mask(source, self.name)
+        mask_files.add_mask(source, self.name)
 
 
 class SAM3D_OT_reconstruct(NeedsPhoto, Action, bpy.types.Operator):

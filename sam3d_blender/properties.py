@@ -6,6 +6,7 @@ import bpy
 from bpy.props import (
     BoolProperty,
     CollectionProperty,
+    EnumProperty,
     FloatProperty,
     FloatVectorProperty,
     IntProperty,
@@ -13,10 +14,19 @@ from bpy.props import (
     StringProperty,
 )
 
-from .core.state import Click, object_color, prompt_key
+from .core.shapes import Marked, Shape, shapes
+from .core.state import Box, Click, object_color, prompt_key
+from .scene.photo import remember_file
 
 ADDON_ID = __package__.rpartition(".")[0] or __package__
 """The extension's root module, under which Blender files its preferences."""
+
+MARKINGS = (
+    ("ADD", "Include", "Click on the object, or drag a box around it", "ADD", 0),
+    ("EXCLUDE", "Exclude", "Click on what is not part of the object", "REMOVE", 1),
+    ("BRUSH", "Brush", "Paint what belongs to the object", "BRUSH_DATA", 2),
+    ("ERASE", "Eraser", "Paint what does not belong to the object", "TRASH", 3),
+)
 
 
 class SAM3D_PG_click(bpy.types.PropertyGroup):
@@ -28,29 +38,55 @@ class SAM3D_PG_click(bpy.types.PropertyGroup):
 
 
 class SAM3D_PG_prompt(bpy.types.PropertyGroup):
-    """An object that the artist points out in a photo: clicks or a given mask.
+    """An object that the artist points out in a photo: clicks, a box, a given mask, strokes of the brush.
 
-    mask: text of `core.masks`, '' when there is none; mask_key: of the clicks it was made from, ''
-    for a given mask; message: why there is no mask yet, in words.
+    box: see `core.state.Box`, all zeros when there is none; mask: text of `core.masks`, of the mask that was
+    found or given, '' when there is none; mask_key: of the clicks and box it was found from, '' for a given
+    mask; added, erased: texts of what the brush does to it; message: why there is no mask yet, in words.
     """
 
     uuid: StringProperty()
-    color: FloatVectorProperty(name="Color", subtype="COLOR_GAMMA", size=3, min=0, max=1)
+    color: FloatVectorProperty(
+        name="Color",
+        subtype="COLOR_GAMMA",
+        size=3,
+        min=0,
+        max=1,
+        description="Color of the mask in the photo",
+    )
     show_mask: BoolProperty(name="Show Mask", default=True, description="Show the mask over the photo")
     clicks: CollectionProperty(type=SAM3D_PG_click)
+    box: FloatVectorProperty(size=4)
     mask: StringProperty()
     mask_key: StringProperty()
+    added: StringProperty()
+    erased: StringProperty()
     message: StringProperty()
 
     @property
+    def drawn_box(self) -> Box | None:
+        """The box around the object; None when there is none."""
+        return tuple(self.box) if any(self.box) else None
+
+    @property
     def key(self) -> str:
-        """Identity of the present clicks."""
-        return prompt_key(Click(click.x, click.y, click.positive) for click in self.clicks)
+        """Identity of the present clicks and box."""
+        clicks = (Click(click.x, click.y, click.positive) for click in self.clicks)
+        return prompt_key(clicks, self.drawn_box)
 
     @property
     def is_given(self) -> bool:
         """Whether the mask came from a file or an image, not from clicks."""
         return bool(self.mask) and not self.mask_key
+
+    @property
+    def is_brushed(self) -> bool:
+        return bool(self.added or self.erased)
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether the artist has done anything for it to have a mask."""
+        return bool(self.mask or self.added or self.clicks or self.drawn_box)
 
     @property
     def is_current(self) -> bool:
@@ -59,10 +95,19 @@ class SAM3D_PG_prompt(bpy.types.PropertyGroup):
 
 
 class SAM3D_PG_photo(bpy.types.PropertyGroup):
-    """`Image.sam3d`: the objects pointed out in a photo."""
+    """`Image.sam3d`: the objects pointed out in a photo.
+
+    file_digest: of the photo's file when it was loaded, '' for an image without one.
+    """
 
     prompts: CollectionProperty(type=SAM3D_PG_prompt)
     active_index: IntProperty(name="Active Object")
+    smaller_wins: BoolProperty(
+        name="Smaller Object Wins",
+        default=True,
+        description="Where masks overlap, give the pixels to the smaller object; off: to both",
+    )
+    file_digest: StringProperty()
 
     def new_prompt(self, name: str = "") -> SAM3D_PG_prompt:
         """Append a prompt with a name and colour of its own, and make it the active one."""
@@ -78,6 +123,12 @@ class SAM3D_PG_photo(bpy.types.PropertyGroup):
         prompt.name, prompt.uuid, prompt.color = name, uuid.uuid4().hex, object_color(index)
         self.active_index = len(self.prompts) - 1
         return prompt
+
+    def shapes(self) -> dict[str, Shape]:
+        """By uuid, the shape of every prompt that has a mask; the same objects until a mask changes."""
+        marked = tuple(Marked(prompt.mask, prompt.added, prompt.erased) for prompt in self.prompts)
+        each = zip(self.prompts, shapes(marked, self.smaller_wins), strict=True)
+        return {prompt.uuid: shape for prompt, shape in each if shape is not None}
 
     @property
     def active(self) -> SAM3D_PG_prompt | None:
@@ -97,6 +148,20 @@ class SAM3D_PG_scene(bpy.types.PropertyGroup):
         name="Photo",
         description="The photo to take objects from",
         update=lambda self, context: show_photo(self.photo),
+    )
+    marking: EnumProperty(
+        name="Marking",
+        items=MARKINGS,
+        description="What the left mouse button does to the active object; with Alt it does the opposite",
+    )
+    brush_radius: IntProperty(
+        name="Radius",
+        subtype="PIXEL",
+        min=1,
+        soft_max=200,
+        max=1000,
+        default=20,
+        description="Radius of the brush on the screen: zoom in to paint finer",
     )
     seed: IntProperty(
         name="Seed", min=0, default=42, description="The same seed and masks give the same objects again"
@@ -145,6 +210,8 @@ class SAM3D_preferences(bpy.types.AddonPreferences):
 
 def show_photo(photo: bpy.types.Image | None) -> None:
     """Let every Image Editor of the window show the photo that is worked on."""
+    if photo and not photo.sam3d.file_digest:
+        remember_file(photo)
     screen = bpy.context.screen
     for area in screen.areas if photo and screen else ():
         if area.type == "IMAGE_EDITOR":

@@ -13,7 +13,7 @@ from .core.errors import ArtistError
 from .properties import preferences
 from .worker import PACKAGE_ROOT, environment
 from .worker.client import WorkerClient
-from .worker.jobs import Job
+from .worker.jobs import Job, JobState
 from .worker.task import Task
 
 BUILT_IN_CHECKPOINT = PACKAGE_ROOT / "vendor_model" / "mini"
@@ -71,6 +71,15 @@ def wait(job: Job, on_progress: Callable[[Job], None] | None = None) -> Job:
     _client.wait(job, on_progress)
     _deliver()
     return job
+
+
+def result_of(job: Job) -> object:
+    """The result of a job that is over. Raises ArtistError when it failed or was cancelled."""
+    if job.state == JobState.CANCELLED:
+        raise ArtistError("The job was cancelled; start it again when you want its result.")
+    if job.state == JobState.FAILED:
+        raise ArtistError(job.error)
+    return job.result
 
 
 def cancel(job: Job) -> None:

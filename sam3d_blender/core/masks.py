@@ -10,6 +10,18 @@ from .errors import ArtistError
 SMALLEST_MASK = 16
 """Pixels; fewer hold no object that could be reconstructed."""
 
+SMALL_MASK = 32 * 32
+"""Pixels; fewer are reconstructed, with a warning: the model looks at objects in some 500 × 500."""
+
+GREY = (0.2, 0.8)
+"""Between these an image is neither object nor background ..."""
+
+MOST_GREY = 0.25
+"""... which the soft edge of a mask may be, but not this much of the picture: then it is no mask."""
+
+MOST_INDICES = 255
+"""Objects in an index image; more colours than that are a photo, or have smooth edges."""
+
 
 def pack(mask: np.ndarray) -> str:
     """A (H, W) bool mask as ASCII text; a few kilobytes for an object in a 12-megapixel photo."""
@@ -26,15 +38,39 @@ def unpack(text: str) -> np.ndarray:
     return np.unpackbits(packed, count=size).reshape(int(height), int(width)).astype(bool)
 
 
-def from_pixels(rgba: np.ndarray) -> np.ndarray:
+def from_pixels(rgba: np.ndarray, name: str) -> np.ndarray:
     """The (H, W) bool mask that a (H, W, 4) float image means, both top row first.
 
-    An alpha channel that varies is the mask; otherwise everything brighter than middle grey is.
+    An alpha channel that varies is the mask; otherwise the brightness is. Grey, as at soft edges, belongs to
+    the object above one half; an image that is mostly grey is refused with ArtistError.
     """
     alpha = rgba[..., 3]
-    if alpha.min() < alpha.max():
-        return alpha > 0.5
-    return rgba[..., :3].mean(axis=-1) > 0.5
+    levels = alpha if alpha.min() < alpha.max() else rgba[..., :3].mean(axis=-1)
+    grey = ((levels > GREY[0]) & (levels < GREY[1])).mean()
+    if grey > MOST_GREY:
+        raise ArtistError(
+            f"{grey:.0%} of “{name}” is grey and a mask is black and white; make the object white and "
+            "all else black, or load it as an index image if each object has a value of its own."
+        )
+    return levels > 0.5
+
+
+def from_indices(rgba: np.ndarray, name: str) -> list[np.ndarray]:
+    """The (H, W) bool masks of an index image (H, W, 4) float, top row first: one for each of its colours.
+
+    Black and fully transparent pixels are background. The masks are in the order of their colours, darkest
+    first. Raises ArtistError when there is no colour or more than MOST_INDICES.
+    """
+    levels = np.rint(np.clip(rgba[..., :3], 0, 1) * 65535).astype(np.int64) * (rgba[..., 3:] > 0)
+    codes, places = np.unique(levels @ (1 << np.array([32, 16, 0])), return_inverse=True)
+    places = places.reshape(rgba.shape[:2])
+    count = int(np.count_nonzero(codes))
+    if not 0 < count <= MOST_INDICES:
+        raise ArtistError(
+            f"“{name}” has {count} colours besides black; an index image has one flat colour for each "
+            f"object, at most {MOST_INDICES}, and no smooth edges."
+        )
+    return [places == index for index in np.flatnonzero(codes)]
 
 
 def check(mask: np.ndarray, photo_size: tuple[int, int], name: str) -> None:
@@ -57,11 +93,31 @@ def check(mask: np.ndarray, photo_size: tuple[int, int], name: str) -> None:
         )
 
 
+def warning(mask: np.ndarray, whole: np.ndarray) -> str:
+    """What to know before reconstructing a mask, in words; '' when there is nothing.
+
+    mask: what is left of the object's `whole` mask beside smaller objects. Both (H, W) bool.
+    """
+    area = int(np.count_nonzero(mask))
+    if area < SMALLEST_MASK:
+        return f"Smaller objects cover it but for {area} pixels" if whole.any() else "Its mask is empty"
+    sentences = []
+    if mask[[0, -1]].any() or mask[:, [0, -1]].any():
+        sentences.append("Touches the edge of the photo; what lies beyond will be guessed.")
+    if area < SMALL_MASK:
+        sentences.append(f"Only {area} pixels; a closer photo would show more of it.")
+    return " ".join(sentences)
+
+
+def shrunk(mask: np.ndarray) -> np.ndarray:
+    """(H, W) bool: the mask without the pixels that have a neighbour outside it, or outside the picture."""
+    inner = np.pad(mask, 1)
+    return mask & inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
+
+
 def outline(mask: np.ndarray, width: int = 1) -> np.ndarray:
     """(H, W) bool: the pixels of the mask that are within `width` pixels of its edge."""
-    inner = np.pad(mask, 1)
+    inner = mask
     for _ in range(width):
-        core = inner[1:-1, 1:-1].copy()
-        core &= inner[:-2, 1:-1] & inner[2:, 1:-1] & inner[1:-1, :-2] & inner[1:-1, 2:]
-        inner[1:-1, 1:-1] = core
-    return mask & ~inner[1:-1, 1:-1]
+        inner = shrunk(inner)
+    return mask & ~inner

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from .errors import ArtistError
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels from the photo's top left corner."""
+
 
 @dataclass(frozen=True)
 class Click:
@@ -27,16 +30,33 @@ def check_click(x: float, y: float, photo_size: tuple[int, int]) -> None:
         )
 
 
-def prompt_key(clicks: Iterable[Click]) -> str:
-    """Tells one set of clicks from another: a mask made of other clicks is out of date.
+def check_box(box: Box, photo_size: tuple[int, int]) -> Box:
+    """The box with its corners in order and its outside cut off, for a photo of (height, width) pixels.
 
-    '' when no click is on an object, for then there is no mask to be had.
+    Raises ArtistError when less than a pixel of the photo is left in it.
+    """
+    height, width = photo_size
+    left, right = sorted(min(max(x, 0.0), width) for x in box[0::2])
+    top, bottom = sorted(min(max(y, 0.0), height) for y in box[1::2])
+    if right - left < 1 or bottom - top < 1:
+        raise ArtistError(
+            f"The box from ({box[0]:g}, {box[1]:g}) to ({box[2]:g}, {box[3]:g}) holds nothing of the photo "
+            f"of {width} × {height} pixels; draw it around the object."
+        )
+    return left, top, right, bottom
+
+
+def prompt_key(clicks: Iterable[Click], box: Box | None = None) -> str:
+    """Tells one set of clicks and box from another: a mask made of others is out of date.
+
+    '' without a box and without a click on the object, for then there is no mask to be had.
     """
     clicks = tuple(clicks)
-    if not any(click.positive for click in clicks):
+    if box is None and not any(click.positive for click in clicks):
         return ""
-    told = ";".join(f"{click.x:.3f},{click.y:.3f},{click.positive:d}" for click in clicks)
-    return hashlib.sha1(told.encode("ascii")).hexdigest()
+    told = [f"{click.x:.3f},{click.y:.3f},{click.positive:d}" for click in clicks]
+    told += [",".join(f"{side:.3f}" for side in box or ())]
+    return hashlib.sha1(";".join(told).encode("ascii")).hexdigest()
 
 
 def object_color(index: int) -> tuple[float, float, float]:

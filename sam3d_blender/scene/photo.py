@@ -1,11 +1,13 @@
 """Photos and masks as Blender images: load them, turn them upright, read their pixels."""
 
+import functools
+import hashlib
 from pathlib import Path
 
 import bpy
 import numpy as np
 
-from ..core import exif, masks
+from ..core import exif
 from ..core.colors import srgb_from_linear
 from ..core.errors import ArtistError
 
@@ -14,10 +16,11 @@ SMALLEST_SIDE = 16
 
 
 def load(path: str | Path) -> bpy.types.Image:
-    """The image of a photo file, upright; one that is loaded already is used again.
+    """The image of a photo file, upright; one that is loaded already is used again, brought up to date.
 
-    Blender ignores the EXIF orientation: pixels of a turned photo are turned here, and packed.
-    Raises ArtistError when the file is missing, no still image, or too small.
+    Where its file has changed since, masks of clicks count as out of date; with another size it becomes an
+    image of its own beside the former. Blender ignores the EXIF orientation: pixels of a turned photo are
+    turned here, and packed. Raises ArtistError when the file is missing, no still image, or too small.
     """
     image, is_new = _open(path)
     try:
@@ -28,7 +31,22 @@ def load(path: str | Path) -> bpy.types.Image:
         raise
     if is_new:
         _turn_upright(image)
+        remember_file(image)
+    elif is_changed(image):
+        image = _renewed(image)
     return image
+
+
+def remember_file(image: bpy.types.Image) -> None:
+    """Note what the photo's file holds now; `is_changed` compares with it."""
+    path = _file(image)
+    image.sam3d.file_digest = _digest(path) if path else ""
+
+
+def is_changed(image: bpy.types.Image) -> bool:
+    """Whether the photo's file holds something else than when it was loaded; not when it is gone."""
+    path = _file(image)
+    return bool(path and image.sam3d.file_digest) and _digest(path) != image.sam3d.file_digest
 
 
 def check(image: bpy.types.Image) -> None:
@@ -71,20 +89,84 @@ def rgb(image: bpy.types.Image) -> np.ndarray:
 
 
 def content(image: bpy.types.Image) -> Path | np.ndarray:
-    """What another program reads to see the same photo: its file, or its `rgb` where no file shows it."""
-    path = Path(bpy.path.abspath(image.filepath, library=image.library))
-    is_as_filed = image.source == "FILE" and image.filepath and not image.is_dirty and not image.is_float
-    return path if is_as_filed and path.is_file() else rgb(image)
+    """What another program reads to see the same photo: its file, or its `rgb` where no file shows it.
+
+    Raises ArtistError when the file is no longer the one that was loaded.
+    """
+    if is_changed(image):
+        raise ArtistError(
+            f"“{image.name}” has changed on disk since it was loaded, so its masks may not fit; "
+            "load it again to work on what it shows now."
+        )
+    path = _file(image)
+    is_as_filed = path and image.source == "FILE" and not image.is_dirty and not image.is_float
+    return path if is_as_filed else rgb(image)
 
 
-def read_mask(path: str | Path) -> np.ndarray:
-    """(H, W) bool of a mask file, see `core.masks.from_pixels`. Raises ArtistError as `load` does."""
+def mask_pixels(path: str | Path) -> np.ndarray:
+    """(H, W, 4) float32 of a mask's image file, top row first. Raises ArtistError as `load` does."""
     image, is_new = _open(path)
     try:
-        return masks.from_pixels(pixels(image))
+        return pixels(image)
     finally:
         if is_new:
             bpy.data.images.remove(image)
+
+
+def write_mask(path: Path, mask: np.ndarray) -> None:
+    """Write a (H, W) bool mask as PNG, white on black. Raises ArtistError when the folder refuses it."""
+    height, width = mask.shape
+    image = bpy.data.images.new(path.stem, width, height)
+    try:
+        rgba = np.ones((height, width, 4), np.float32)
+        rgba[..., :3] = mask[::-1, :, None]
+        image.pixels.foreach_set(rgba.ravel())
+        image.filepath_raw, image.file_format = str(path), "PNG"
+        image.save()
+    except RuntimeError as error:
+        raise ArtistError(f"“{path}” cannot be written; choose a folder that you may write to.") from error
+    finally:
+        bpy.data.images.remove(image)
+
+
+def _file(image: bpy.types.Image) -> Path | None:
+    path = Path(bpy.path.abspath(image.filepath, library=image.library)) if image.filepath else None
+    return path if path and path.is_file() else None
+
+
+def _renewed(image: bpy.types.Image) -> bpy.types.Image:
+    """The image with what its file holds now, or another image if that has another size."""
+    new = bpy.data.images.load(image.filepath, check_existing=False)
+    try:
+        check(new)
+    except ArtistError:
+        bpy.data.images.remove(new)
+        raise
+    _turn_upright(new)
+    if size(new) != size(image):
+        remember_file(new)
+        return new
+    bpy.data.images.remove(new)
+    if image.packed_file:
+        image.unpack(method="REMOVE")
+    image.reload()
+    _turn_upright(image)
+    remember_file(image)
+    for prompt in image.sam3d.prompts:
+        if prompt.mask_key:
+            prompt.mask_key = f"of {image.sam3d.file_digest}"
+    return image
+
+
+def _digest(path: Path) -> str:
+    facts = path.stat()
+    return _digest_of(path, facts.st_mtime_ns, facts.st_size)
+
+
+@functools.lru_cache(maxsize=16)
+def _digest_of(path: Path, *_facts: int) -> str:
+    """Of the file's content, which is read again only when the facts have changed."""
+    return hashlib.sha1(path.read_bytes()).hexdigest()
 
 
 def _open(path: str | Path) -> tuple[bpy.types.Image, bool]:

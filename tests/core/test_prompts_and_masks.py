@@ -21,9 +21,11 @@ def test_alpha_is_the_mask_where_it_varies_and_brightness_elsewhere():
     rgba = np.zeros((4, 4, 4), np.float32)
     rgba[:2, :, :3] = 0.9
     rgba[..., 3] = 1
-    assert masks.from_pixels(rgba)[:2].all() and not masks.from_pixels(rgba)[2:].any()
+    mask = masks.from_pixels(rgba, "cup")
+    assert mask[:2].all() and not mask[2:].any()
     rgba[:, 0, 3] = 0
-    assert not masks.from_pixels(rgba)[:, 0].any() and masks.from_pixels(rgba)[:, 1:].all()
+    mask = masks.from_pixels(rgba, "cup")
+    assert not mask[:, 0].any() and mask[:, 1:].all()
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import ClassVar
 
 import bpy
-from bpy.props import BoolProperty, FloatProperty, IntProperty, StringProperty
+from bpy.props import BoolProperty, StringProperty
 
-from . import actions, installation, marking, mask_files
+from . import actions, installation
 from .core.errors import ArtistError
 from .panels import draw_sentence
 from .worker import environment
@@ -86,54 +86,6 @@ class SAM3D_OT_remove_object(NeedsPhoto, Action, bpy.types.Operator):
 
     def act(self, context):
         actions.remove_object(self.object or None)
-
-
-class SAM3D_OT_add_click(NeedsPhoto, Action, bpy.types.Operator):
-    """Click on an object, in pixels from the photo's top left corner"""
-
-    bl_idname = "sam3d.add_click"
-    bl_label = "Add Click"
-
-    x: FloatProperty(name="X")
-    y: FloatProperty(name="Y")
-    positive: BoolProperty(name="On the Object", default=True)
-    object: object_name()
-
-    def act(self, context):
-        marking.add_click(self.x, self.y, self.positive, self.object or None, wait=bpy.app.background)
-
-
-class SAM3D_OT_remove_click(NeedsPhoto, Action, bpy.types.Operator):
-    """Take back a click, the last one unless told otherwise"""
-
-    bl_idname = "sam3d.remove_click"
-    bl_label = "Remove Click"
-
-    index: IntProperty(name="Index", default=-1)
-    object: object_name()
-
-    def act(self, context):
-        marking.remove_click(self.index, self.object or None, wait=bpy.app.background)
-
-
-class SAM3D_OT_add_mask(NeedsPhoto, PicksFile, Action, bpy.types.Operator):
-    """Add an object by its mask, from an image file or a Blender image of the photo's size"""
-
-    bl_idname = "sam3d.add_mask"
-    bl_label = "Add Mask"
-
-    image: StringProperty(
-        name="Image", description="A Blender image to use instead of a file", options={"SKIP_SAVE"}
-    )
-    name: StringProperty(name="Name", options={"SKIP_SAVE"})
-
-    def act(self, context):
-        source = self.filepath
-        if self.image:
-            source = bpy.data.images.get(self.image)
-            if source is None:
-                raise ArtistError(f"There is no image “{self.image}” in this file; name one that is.")
-        mask_files.add_mask(source, self.name)
 
 
 class SAM3D_OT_reconstruct(NeedsPhoto, Action, bpy.types.Operator):
@@ -270,9 +222,6 @@ CLASSES = (
     SAM3D_OT_load_photo,
     SAM3D_OT_add_object,
     SAM3D_OT_remove_object,
-    SAM3D_OT_add_click,
-    SAM3D_OT_remove_click,
-    SAM3D_OT_add_mask,
     SAM3D_OT_reconstruct,
     SAM3D_OT_cancel,
     SAM3D_OT_view_through_camera,

@@ -2,9 +2,26 @@
 
 import bpy
 
-from . import click_tool, handlers, operators, overlay, panels, properties
+from . import (
+    click_tool,
+    handlers,
+    mask_operators,
+    operators,
+    overlay,
+    panels,
+    photo_panel,
+    properties,
+    thumbnails,
+)
 
-CLASSES = (*properties.CLASSES, *operators.CLASSES, click_tool.SAM3D_OT_click, *panels.CLASSES)
+CLASSES = (
+    *properties.CLASSES,
+    *operators.CLASSES,
+    *mask_operators.CLASSES,
+    click_tool.SAM3D_OT_click,
+    *photo_panel.CLASSES,
+    *panels.CLASSES,
+)
 
 
 def register() -> None:
@@ -13,11 +30,13 @@ def register() -> None:
     for (owner, name), pointer in properties.POINTERS.items():
         setattr(owner, name, pointer)
     handlers.register()
+    thumbnails.register()
     overlay.register()
 
 
 def unregister() -> None:
     overlay.unregister()
+    thumbnails.unregister()
     handlers.unregister()
     for owner, name in properties.POINTERS:
         delattr(owner, name)

@@ -80,12 +80,15 @@ def pixels(image: bpy.types.Image) -> np.ndarray:
     return values.reshape(height, width, 4)[::-1]
 
 
+def display_colors(image: bpy.types.Image) -> np.ndarray:
+    """(H, W, 3) float32 sRGB, top row first."""
+    colors = pixels(image)[..., :3]
+    return srgb_from_linear(colors) if image.is_float else colors
+
+
 def rgb(image: bpy.types.Image) -> np.ndarray:
     """(H, W, 3) uint8 sRGB, top row first."""
-    colors = pixels(image)[..., :3]
-    if image.is_float:
-        colors = srgb_from_linear(colors)
-    return np.rint(np.clip(colors, 0.0, 1.0) * 255).astype(np.uint8)
+    return np.rint(np.clip(display_colors(image), 0.0, 1.0) * 255).astype(np.uint8)
 
 
 def content(image: bpy.types.Image) -> Path | np.ndarray:

@@ -34,7 +34,8 @@ def drawn(sam3d):
 
     def draw(name: str) -> list[str]:
         panel = Panel()
-        getattr(sam3d("panels"), name).draw(panel, bpy.context)
+        module = "photo_panel" if name == "PhotoPanel" else "panels"
+        getattr(sam3d(module), name).draw(panel, bpy.context)
         return panel.layout.notes
 
     return draw

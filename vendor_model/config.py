@@ -108,7 +108,18 @@ def _convert(value, kind, name: str, path: Path):
     raise CheckpointError(f"{path}: setting {name} is {value!r}, which is not of the expected kind.")
 
 
+def is_converted(content: dict) -> bool:
+    """Whether a `pipeline.yaml` is one of this project; the released one says otherwise where depth's is."""
+    return "depth_model_config_path" in content
+
+
 def read_pipeline(folder: Path) -> PipelineConfig:
-    """`pipeline.yaml` of a model folder."""
+    """`pipeline.yaml` of a model folder. Raises CheckpointError."""
     path = folder / "pipeline.yaml"
-    return as_record(PipelineConfig, read_yaml(path), path)
+    content = read_yaml(path)
+    if not is_converted(content):
+        raise CheckpointError(
+            f"{path} is not that of a converted model: convert the folder in the add-on's preferences, "
+            "or with python -m vendor_model.checkpoints convert."
+        )
+    return as_record(PipelineConfig, content, path)

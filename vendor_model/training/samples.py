@@ -157,9 +157,12 @@ class Shards:
                 yield {name: torch.from_numpy(values[rows]) for name, values in joined.items()}
 
     def sparse_batches(
-        self, names: tuple[str, ...], size: int, mixed: int = 2
+        self, names: tuple[str, ...], size: int, most_voxels: int | None = None, mixed: int = 2
     ) -> Iterator[dict[str, Tensor]]:
-        """As `batches`, with `coords` (N, 4) int32 and `features` (N, 8) of the batch's voxels added."""
+        """As `batches`, with `coords` (N, 4) int32 and `features` (N, 8) of the batch's voxels added.
+
+        most_voxels: of each object only so many, those nearest to a random one of it.
+        """
         shards = self.arrays()
         while True:
             pool = [next(shards) for _ in range(mixed)]
@@ -171,14 +174,25 @@ class Shards:
             order = self.rng.permutation(len(counts))
             for start in range(0, len(order) - size + 1, size):
                 rows = order[start : start + size]
-                spans = [slice(starts[row], starts[row + 1]) for row in rows]
-                batch = np.repeat(np.arange(size, dtype=np.int32), counts[rows])
-                cells = np.concatenate([coords[span] for span in spans]).astype(np.int32)
+                kept = [np.arange(starts[row], starts[row + 1]) for row in rows]
+                if most_voxels is not None:
+                    kept = [self._nearest(coords, cells, most_voxels) for cells in kept]
+                batch = np.repeat(np.arange(size, dtype=np.int32), [len(cells) for cells in kept])
+                kept = np.concatenate(kept)
+                cells = np.concatenate([batch[:, None], coords[kept].astype(np.int32)], axis=1)
                 yield {
                     **{name: torch.from_numpy(values[rows]) for name, values in joined.items()},
-                    "coords": torch.from_numpy(np.concatenate([batch[:, None], cells], axis=1)),
-                    "features": torch.from_numpy(np.concatenate([voxels[span] for span in spans])).float(),
+                    "coords": torch.from_numpy(cells),
+                    "features": torch.from_numpy(voxels[kept]).float(),
                 }
+
+    def _nearest(self, coords: np.ndarray, cells: np.ndarray, count: int) -> np.ndarray:
+        """Of the numbered cells the `count` nearest to a random one, in their order."""
+        if len(cells) <= count:
+            return cells
+        places = coords[cells].astype(np.int32)
+        distances = np.square(places - places[self.rng.integers(len(cells))]).sum(1)
+        return cells[np.sort(np.argpartition(distances, count)[:count])]
 
 
 def embedder_inputs(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:

@@ -54,6 +54,7 @@ class Recipe:
     at_noise: float = 0.5
     batch: int = 32
     texture_batch: int = 8
+    piece_voxels: int = 256
     schedules: tuple[tuple[str, Schedule], ...] = ()
 
     def schedule(self, stage: str) -> Schedule:
@@ -271,14 +272,21 @@ def surface(run: Run) -> None:
 
 
 def texture_regression(run: Run) -> None:
-    """Condition embedder and texture flow learn the structured latent without noise, as `regression` does."""
-    _train_texture(run, "texture_regression", texture_parts(run), at_noise=1.0, noise_scale=0.0)
+    """Condition embedder and texture flow learn the structured latent without noise, as `regression` does.
+
+    On pieces of many objects: it is photos that the embedder needs many of, not voxels.
+    """
+    names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
+    batches = run.shards().sparse_batches(names, run.recipe.batch, run.recipe.piece_voxels)
+    _train_texture(run, "texture_regression", texture_parts(run), batches, at_noise=1.0, noise_scale=0.0)
 
 
 def texture(run: Run) -> None:
     """The regressor becomes the flow model: flow matching on the structured latent."""
     parts = load_average(texture_parts(run), run.runs / "texture_regression").train()
-    _train_texture(run, "texture", parts, run.recipe.at_noise, 1.0)
+    names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
+    batches = run.shards().sparse_batches(names, run.recipe.texture_batch)
+    _train_texture(run, "texture", parts, batches, run.recipe.at_noise, 1.0)
 
 
 def texture_parts(run: Run) -> nn.ModuleDict:
@@ -286,7 +294,9 @@ def texture_parts(run: Run) -> nn.ModuleDict:
     return nn.ModuleDict({name: run.module(name) for name in ("slat_condition_embedder", "slat_flow")})
 
 
-def _train_texture(run: Run, stage: str, parts: nn.ModuleDict, at_noise: float, noise_scale: float) -> None:
+def _train_texture(
+    run: Run, stage: str, parts: nn.ModuleDict, batches: Iterator, at_noise: float, noise_scale: float
+) -> None:
     embedder, flow, rng, config = parts["slat_condition_embedder"], parts["slat_flow"], run.rng(), run.config
     mean, std = torch.tensor(config.slat_mean), torch.tensor(config.slat_std)
 
@@ -304,8 +314,6 @@ def _train_texture(run: Run, stage: str, parts: nn.ModuleDict, at_noise: float, 
         color = error[:, 4:7].mean().item()
         return error.mean(), {"color": color, "form": error[:, :4].mean().item()}
 
-    names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
-    batches = run.shards().sparse_batches(names, run.recipe.texture_batch)
     run.train(stage, parts, loss, batches, fused_attention=True)
 
 

@@ -21,6 +21,10 @@ class CheckpointError(UserError):
     """A model folder is missing, incomplete, or does not fit its configuration."""
 
 
+class DownloadError(UserError):
+    """A model cannot be fetched: no network, no permission, or damaged on its way."""
+
+
 class EmptyReconstructionError(UserError):
     """The model found no solid shape for an object."""
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from vendor_model.checkpoints.conversion import convert
 from vendor_model.checkpoints.description import describe
+from vendor_model.checkpoints.download import download_model
+from vendor_model.checkpoints.released import CONFIGURATION
 from vendor_model.errors import UserError
 
 
@@ -49,12 +51,17 @@ def main() -> int:
         "source", type=Path, help="released files, with MoGe's model.pt beside pipeline.yaml"
     )
     command.add_argument("target", type=Path, help="folder to make")
+    command = commands.add_parser("download", help="the released files from Hugging Face, and convert them")
+    command.add_argument("target", type=Path, help="folder to make")
     arguments = parser.parse_args()
     try:
         if arguments.command == "describe":
             print_sizes(arguments.folder, arguments.json)
         else:
-            convert(arguments.source, arguments.target, print_progress)
+            if arguments.command == "convert":
+                convert(arguments.source, arguments.target, print_progress)
+            else:
+                download_model(CONFIGURATION, arguments.target, print_progress)
             print(f"{arguments.target} is ready.")
     except UserError as error:
         print(error, file=sys.stderr)

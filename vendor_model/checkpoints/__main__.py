@@ -1,7 +1,10 @@
 """Model folders: look at one, make one.
 
-python -m vendor_model.checkpoints describe vendor_model/official --json
-python -m vendor_model.checkpoints convert downloads/sam-3d-objects models/sam-3d-objects
+    python -m vendor_model.checkpoints describe vendor_model/official --json
+    python -m vendor_model.checkpoints download models/sam-3d-objects
+    python -m vendor_model.checkpoints convert downloads/sam-3d-objects models/sam-3d-objects
+
+The token of a gated repository is taken from HF_TOKEN, or from a login with `hf auth login`.
 """
 
 import argparse

@@ -1,44 +1,65 @@
-"""`python -m vendor_model.evaluation generated …`: figures of a model over a generated test set."""
+"""`python -m vendor_model.evaluation generated|scenes|meshes …`: the paper's figures, as a table or JSON."""
 
 import argparse
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from vendor_model.evaluation.generated import evaluate, summary
-from vendor_model.training.stages import MINI
+import torch
 
-LABELS = {
-    "samples": "objects",
-    "voxel_iou": "voxel IoU, mean",
-    "rotation_error": "rotation error, median, degrees",
-    "translation_error": "translation error, mean, object sizes",
-    "mask_iou": "mask IoU, mean",
-}
+from vendor_model.errors import UserError
+from vendor_model.evaluation import generated, meshes, scenes
+from vendor_model.evaluation.report import summary, table
+from vendor_model.evaluation.subjects import KnownPhoto, evaluate
+from vendor_model.pipeline import Pipeline
+from vendor_model.training.stages import MINI
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    kinds = parser.add_subparsers(dest="kind", required=True)
-    generated = kinds.add_parser("generated", help="new scenes of the training generator")
-    generated.add_argument("--model", type=Path, default=Path(__file__).parent.parent / "mini")
-    generated.add_argument("--samples", type=int, default=200)
-    generated.add_argument("--seed", type=int, default=7)
-    generated.add_argument(
-        "--true-points", action="store_true", help="give the true point map, not the model's"
+    try:
+        arguments = parser().parse_args()
+        if arguments.threads:
+            torch.set_num_threads(arguments.threads)
+        figures = summary(list(records(arguments)))
+    except UserError as error:
+        sys.exit(str(error))
+    print(json.dumps(figures) if arguments.json else table(figures))
+
+
+def parser() -> argparse.ArgumentParser:
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    everywhere.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    models = argparse.ArgumentParser(add_help=False, parents=[everywhere])
+    models.add_argument("--model", type=Path, default=Path(__file__).parent.parent / "mini")
+    models.add_argument("--seed", type=int, default=7)
+    models.add_argument("--true-points", action="store_true", help="give the model the true point map")
+    result = argparse.ArgumentParser(description=__doc__)
+    kinds = result.add_subparsers(dest="kind", required=True)
+    new = kinds.add_parser("generated", parents=[models], help="new photos of the training generator")
+    new.add_argument("--samples", type=int, default=200, help="how many objects")
+    new.add_argument("--occluded", action="store_true", help="only objects of which a quarter is hidden")
+    rendered = kinds.add_parser("scenes", parents=[models], help="rendered scenes with their truth")
+    rendered.add_argument("folders", type=Path, nargs="+")
+    pairs = kinds.add_parser("meshes", parents=[everywhere], help="NAME.pred.* against NAME.true.*")
+    pairs.add_argument("folder", type=Path)
+    return result
+
+
+def records(arguments: argparse.Namespace) -> Iterator[dict]:
+    """What the command line asks for, object by object."""
+    if arguments.kind == "meshes":
+        return meshes.evaluate(arguments.folder)
+    return evaluate(
+        Pipeline.load(arguments.model), known_photos(arguments), arguments.seed, arguments.true_points
     )
-    generated.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    records = evaluate(
-        arguments.model, arguments.samples, arguments.seed, MINI.categories, arguments.true_points
-    )
-    figures = summary(list(records))
-    if arguments.json:
-        print(json.dumps(figures))
-        return
-    for name, label in LABELS.items():
-        print(f"{label:40}{figures[name]:10.3g}")
-    for category, iou in figures["categories"].items():
-        print(f"    {category:36}{iou:10.3f}")
+
+
+def known_photos(arguments: argparse.Namespace) -> Iterator[KnownPhoto]:
+    if arguments.kind == "scenes":
+        return scenes.known_photos(arguments.folders)
+    return generated.known_photos(arguments.samples, arguments.seed, MINI.categories, arguments.occluded)
 
 
 if __name__ == "__main__":

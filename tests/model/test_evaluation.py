@@ -1,0 +1,295 @@
+"""The paper's figures: against hand-made cases, closed forms and other libraries."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
+from scipy.stats import wasserstein_distance_nd
+
+pytest.importorskip("numba")
+pytest.importorskip("trimesh")
+
+import trimesh
+
+from vendor_model.errors import EmptyReconstructionError, UserError
+from vendor_model.evaluation import __main__ as command
+from vendor_model.evaluation import generated, meshes, metrics, scenes
+from vendor_model.evaluation.clouds import SAMPLES, cloud, distances, filled, moved, surface_voxels
+from vendor_model.evaluation.comparison import layout_figures, shape_figures
+from vendor_model.evaluation.registration import align, remaining_rotation, right_turns, unit_box
+from vendor_model.evaluation.report import summary, table
+from vendor_model.evaluation.subjects import KnownPhoto, evaluate, unit_ratio
+from vendor_model.surface.glb import SceneMesh, encode_glb
+from vendor_model.training.meshes import object_surface
+from vendor_model.training.objects import make_object
+from vendor_model.types import PointMap, Pose, Reconstruction, Surface
+
+
+def from_trimesh(mesh):
+    return cloud(np.asarray(mesh.vertices), np.asarray(mesh.faces))
+
+
+def similarity(degrees=0.0, axis=(0, 0, 1), scale=1.0, shift=(0, 0, 0)):
+    matrix = np.eye(4)
+    matrix[:3, :3] = scale * Rotation.from_rotvec(np.radians(degrees) * np.array(axis)).as_matrix().T
+    matrix[3, :3] = shift
+    return matrix
+
+
+def bracket():
+    """A solid without symmetry: an L with a pin."""
+    parts = [
+        ((1.0, 0.4, 0.2), (0, 0, 0)),
+        ((0.2, 0.4, 0.7), (0.4, 0, 0.45)),
+        ((0.1, 0.3, 0.1), (-0.3, 0.3, 0)),
+    ]
+    boxes = [trimesh.creation.box(size).apply_translation(place) for size, place in parts]
+    return trimesh.util.concatenate(boxes)
+
+
+@pytest.fixture(scope="module")
+def bracket_cloud():
+    return from_trimesh(bracket())
+
+
+def test_f1_of_hand_made_distances():
+    accuracy, completeness = np.array([0.005, 0.02]), np.array([0.005, 0.001, 0.009, 0.02])
+    assert metrics.f1_score(accuracy, completeness, 0.01) == pytest.approx(2 * 0.5 * 0.75 / 1.25)
+    assert metrics.f1_score(np.ones(2), np.ones(3), 0.01) == 0
+
+
+def test_distances_between_concentric_spheres_are_the_difference_of_their_radii():
+    inner, outer = (from_trimesh(trimesh.creation.icosphere(5, radius)) for radius in (0.9, 1.0))
+    accuracy, completeness = distances(inner, np.eye(4), outer, np.eye(4))
+    assert metrics.chamfer_distance(accuracy, completeness) == pytest.approx(0.1, abs=1e-3)
+    assert metrics.f1_score(accuracy, completeness, 0.101) > 0.99
+    assert metrics.f1_score(accuracy, completeness, 0.099) < 0.01
+    assert metrics.add_s(accuracy, completeness, metrics.diameter(outer.vertices)) == pytest.approx(
+        0.05, abs=1e-3
+    )
+
+
+def test_distances_are_in_the_unit_of_the_frame_and_do_not_depend_on_where_it_stands(bracket_cloud):
+    other = from_trimesh(trimesh.creation.box((1, 1, 1)))
+    plain = distances(bracket_cloud, np.eye(4), other, np.eye(4))
+    frame = similarity(40, (0.6, 0, 0.8), 3.0, (1, 2, 3))
+    for near, far in zip(plain, distances(bracket_cloud, frame, other, frame), strict=True):
+        np.testing.assert_allclose(far, 3 * near, atol=1e-9)
+
+
+def test_earth_movers_distance_is_that_of_scipy():
+    rng = np.random.default_rng(0)
+    first, second = rng.random((24, 3)), rng.random((24, 3)) + 0.3
+    assert metrics.earth_movers_distance(first, second) == pytest.approx(
+        wasserstein_distance_nd(first, second)
+    )
+    assert metrics.earth_movers_distance(first, np.add(first[::-1], [0, 0, 2])) == pytest.approx(2)
+
+
+def test_boxes_that_share_a_half():
+    box = np.array([[0.0, 0, 0], [2, 1, 1]])
+    assert metrics.box_iou(box, np.add(box, [1, 0, 0])) == pytest.approx(1 / 3)
+    assert metrics.box_iou(box, np.add(box, [5, 0, 0])) == 0
+
+
+def test_diameter_and_angles_against_closed_forms_and_scipy():
+    assert metrics.diameter(trimesh.creation.box((3, 4, 12)).vertices) == pytest.approx(13)
+    turn = Rotation.random(random_state=1)
+    assert metrics.rotation_angle(turn.as_matrix()) == pytest.approx(np.degrees(turn.magnitude()))
+    first, second = Rotation.random(2, random_state=2)
+    error = metrics.rotation_error(*(r.as_quat(scalar_first=True) for r in (first, second)))
+    assert error == pytest.approx(np.degrees((first.inv() * second).magnitude()))
+
+
+def test_points_are_spread_by_area(bracket_cloud):
+    sampled, _ = trimesh.sample.sample_surface(bracket(), SAMPLES, seed=1)
+    np.testing.assert_allclose(bracket_cloud.points.mean(0), sampled.mean(0), atol=5e-3)
+    np.testing.assert_allclose(np.cov(bracket_cloud.points.T), np.cov(sampled.T), atol=5e-3)
+    beginning = bracket_cloud.points[:4096]
+    np.testing.assert_allclose(beginning.mean(0), sampled.mean(0), atol=3e-2)
+
+
+def test_voxels_of_a_cube_and_of_what_it_encloses():
+    cube = from_trimesh(trimesh.creation.box((1.98, 1.98, 1.98)))
+    walls = surface_voxels(cube.points)
+    assert walls.sum() == 64**3 - 62**3
+    assert filled(walls).sum() == 64**3
+    assert metrics.voxel_iou(walls, filled(walls)) == pytest.approx(1 - (62 / 64) ** 3)
+
+
+def test_a_turned_moved_and_resized_shape_is_the_same_shape(bracket_cloud):
+    turn = next(turn for turn in right_turns() if np.trace(turn[:3, :3]) == 0)
+    changed = moved(np.asarray(bracket().vertices), turn @ similarity(4, (1, 0, 0), 0.3, (5, 0, 1)))
+    predicted = cloud(changed, bracket().faces)
+    aligned = shape_figures(predicted, align(predicted, bracket_cloud), bracket_cloud)
+    plain = shape_figures(predicted, unit_box(predicted.vertices), bracket_cloud)
+    assert aligned["f1_005"] > 0.95 and aligned["voxel_iou"] > 0.75
+    assert plain["f1_005"] < 0.6 and plain["voxel_iou"] < 0.5
+    itself = shape_figures(bracket_cloud, align(bracket_cloud, bracket_cloud), bracket_cloud)
+    assert itself["f1_001"] > 0.999 and itself["voxel_iou"] == 1 and itself["surface_iou"] == 1
+
+
+def test_there_are_24_different_turns_without_mirroring():
+    turns = np.stack([turn[:3, :3] for turn in right_turns()])
+    assert len(np.unique(turns, axis=0)) == 24
+    np.testing.assert_allclose(np.linalg.det(turns), 1)
+    np.testing.assert_array_equal(turns[0], np.eye(3))
+
+
+def test_the_rotation_that_icp_leaves_is_the_one_that_was_made_and_the_one_that_trimesh_finds(bracket_cloud):
+    frame, turned = similarity(70, (0, 1, 0), 2.0, (0, 0, 9)), similarity(15, (0.6, 0.8, 0))
+    left = remaining_rotation(bracket_cloud, turned @ frame, bracket_cloud, frame)
+    assert metrics.rotation_angle(left) == pytest.approx(15, abs=1.0)
+    source = moved(bracket_cloud.points[:2000], turned)
+    found, _, _ = trimesh.registration.icp(source, bracket_cloud.points[:4000], reflection=False, scale=False)
+    assert metrics.rotation_angle(left) == pytest.approx(metrics.rotation_angle(found[:3, :3]), abs=1.0)
+
+
+def test_layout_of_a_cube_that_stands_half_its_side_aside():
+    cube = from_trimesh(trimesh.creation.box((1, 1, 1)))
+    figures = layout_figures(
+        cube, similarity(scale=2, shift=(1, 0, 4)), cube, similarity(scale=2, shift=(0, 0, 4))
+    )
+    assert figures["box_iou"] == pytest.approx(1 / 3)
+    assert figures["icp_rotation"] < 2
+    apart = cdist(np.add(cube.points[:3000], [0.5, 0, 0]), cube.points[3000:9000])
+    mean = (apart.min(0).mean() + apart.min(1).mean()) / 2
+    assert figures["add_s"] == pytest.approx(mean / 3**0.5, rel=0.05)
+    assert figures["add_s_01"] == float(figures["add_s"] < 0.1)
+
+
+def test_the_surface_of_a_generated_object_is_closed_and_where_its_distances_say():
+    shape = make_object(np.random.default_rng(3), "mug")
+    surface = object_surface(shape)
+    mesh = trimesh.Trimesh(surface.vertices, surface.faces)
+    assert mesh.is_watertight and mesh.volume > 0
+    spread = cloud(surface.vertices, surface.faces).points
+    assert np.abs(shape.distance(spread)).mean() < 1e-3
+    np.testing.assert_allclose(np.ptp(surface.vertices, axis=0), 2 * shape.half_size, atol=0.02)
+
+
+@pytest.fixture(scope="module")
+def known():
+    return next(generated.known_photos(1, 3, ("crate", "car"), size=(96, 96)))
+
+
+class Oracle:
+    """Knows everything, in a unit of half the length."""
+
+    config = SimpleNamespace(layout_refinement=False)
+
+    def __init__(self, known: KnownPhoto, fails: bool = False):
+        self.known, self.fails = known, fails
+
+    def set_photo(self, photo, progress, points):
+        return SimpleNamespace(point_map=PointMap(self.known.points / 2, np.eye(3)))
+
+    def reconstruct(self, scene, masks, seed, progress, refine_layout):
+        if self.fails:
+            raise EmptyReconstructionError("nothing")
+        [subject] = self.known.subjects
+        linear = subject.placement[:3, :3]
+        size = np.cbrt(np.linalg.det(linear))
+        rotation = Rotation.from_matrix(linear / size).as_quat(scalar_first=True)
+        pose = Pose(rotation, subject.placement[3, :3] / 2, np.full(3, size / 2))
+        surface = Surface(subject.vertices, subject.faces, subject.vertices)
+        return [Reconstruction(surface, None, pose, 0.9)]
+
+
+def test_the_truth_itself_is_perfect_whatever_its_unit(known):
+    assert unit_ratio(known.points / 2, known.points) == pytest.approx(2)
+    [record] = evaluate(Oracle(known), [known], 0, true_points=False)
+    assert record["layout"]["box_iou"] == pytest.approx(1, abs=1e-4)
+    assert record["layout"]["add_s"] < 0.01 and record["layout"]["icp_rotation"] < 1
+    assert record["shape"]["voxel_iou"] > 0.999 and record["layout"]["mask_iou"] == 0.9
+    assert "layout_refined" not in record
+
+
+def test_what_is_not_reconstructed_counts_as_worst(known):
+    [record] = evaluate(Oracle(known, fails=True), [known], 0, true_points=False)
+    assert record["failed"] and record["shape"]["voxel_iou"] == 0 and record["layout"]["icp_rotation"] == 90
+    figures = summary([record])
+    assert figures["failed"] == 1 and "not reconstructed" in table(figures)
+
+
+def test_generated_photos_hold_as_many_objects_as_wanted_and_only_occluded_ones_if_wanted():
+    photos = list(generated.known_photos(3, 5, ("ball", "crate"), occluded=True, size=(96, 96)))
+    subjects = [subject for photo in photos for subject in photo.subjects]
+    assert len(subjects) == 3 and all(subject.visible < generated.OCCLUDED for subject in subjects)
+
+
+def test_the_summary_sorts_by_visibility_and_leaves_symmetric_objects_out_of_one_figure(known):
+    [record] = evaluate(Oracle(known), [known], 0, true_points=False)
+    seen = record | {"visible": 1.0, "symmetric": True}
+    hidden = record | {"visible": 0.3, "symmetric": False}
+    hidden["layout"] = record["layout"] | {"icp_rotation": 40.0}
+    figures = summary([seen, hidden])
+    assert {band: group["objects"] for band, group in figures["visible"].items()} == {
+        "0.25-0.50": 1,
+        "0.90-1.00": 1,
+    }
+    assert figures["layout"]["icp_rotation_asymmetric"] == 40
+    assert figures["visible"]["0.25-0.50"]["icp_rotation"] == 40
+    assert table(figures).count("\n") > 20
+
+
+def write_scene(folder, known: KnownPhoto, world: np.ndarray):
+    """The photo as a folder; world: (4, 4), camera (OpenCV) to world, for columns."""
+    [subject] = known.subjects
+    height, width = subject.mask.shape
+    folder.mkdir()
+    Image.fromarray(known.rgb).save(folder / "photo.png")
+    Image.fromarray(subject.mask.astype(np.uint8) * 255).save(folder / "mask_0.png")
+    np.savez(folder / "depth.npz", depth=known.points[..., 2])
+    np.savez(folder / "mesh_0.npz", vertices=subject.vertices, faces=subject.faces)
+    camera = {"fx": known.focal_px, "fy": known.focal_px, "cx": width / 2, "cy": height / 2}
+    (folder / "camera.json").write_text(json.dumps(camera | {"camera_to_world_cv": world.tolist()}))
+    matrix = world @ np.diag([-1, -1, 1, 1]) @ subject.placement.T
+    record = {"kind": "thing", "mask": "mask_0.png", "mesh": "mesh_0.npz", "matrix_world": matrix.tolist()}
+    record |= {"visible_fraction": 0.5, "symmetry": "none", "symmetry_rotations_wxyz": [[1, 0, 0, 0]]}
+    (folder / "objects.json").write_text(json.dumps({"objects": [record]}))
+
+
+def test_a_scene_folder_says_what_was_written(tmp_path, known):
+    write_scene(tmp_path / "00", known, similarity(30, (0, 0.6, 0.8), 1.0, (1, 2, 3)).T)
+    [read] = scenes.known_photos([tmp_path])
+    [subject] = read.subjects
+    np.testing.assert_allclose(subject.placement, known.subjects[0].placement, atol=1e-6)
+    np.testing.assert_allclose(read.points, known.points, atol=1e-4)
+    np.testing.assert_array_equal(subject.mask, known.subjects[0].mask)
+    assert read.focal_px == known.focal_px and not subject.symmetric
+
+
+def test_a_folder_without_a_scene_or_with_half_of_one_is_named(tmp_path, known):
+    with pytest.raises(UserError, match="holds no scene"):
+        list(scenes.known_photos([tmp_path]))
+    write_scene(tmp_path / "00", known, np.eye(4))
+    (tmp_path / "00" / "mesh_0.npz").unlink()
+    with pytest.raises(UserError, match=r"00 is no complete scene .*mesh_0.npz"):
+        list(scenes.known_photos([tmp_path / "00"]))
+
+
+def test_pairs_of_meshes_are_compared_across_formats(tmp_path, monkeypatch, capsys):
+    solid = bracket()
+    surface = Surface(
+        solid.vertices.astype(np.float32), solid.faces.astype(np.int32), np.ones((len(solid.vertices), 3))
+    )
+    still = SceneMesh("bracket", surface, np.array([1.0, 0, 0, 0]), np.array([0.5, 0, 0]), np.ones(3))
+    (tmp_path / "bracket.pred.glb").write_bytes(encode_glb([still]))
+    solid.export(tmp_path / "bracket.true.ply")
+    monkeypatch.setattr(sys, "argv", ["evaluation", "meshes", str(tmp_path), "--json"])
+    command.main()
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["shape"]["f1_001"] > 0.99
+    assert figures["layout"]["box_iou"] == pytest.approx(1 / 3, abs=1e-3)  # one unit long, half a unit aside
+    (tmp_path / "bracket.pred.glb").unlink()
+    with pytest.raises(UserError, match=r"has 0 files bracket\.pred"):
+        list(meshes.evaluate(tmp_path))
+    (tmp_path / "bracket.pred.obj").write_text("v 0 0 0\n")
+    with pytest.raises(UserError, match=r"bracket\.pred\.obj"):
+        list(meshes.evaluate(tmp_path))

@@ -1,0 +1,89 @@
+"""Records of objects to means, and means to a table."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+BANDS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
+"""Bounds of the bands of the visible share."""
+
+SETS = {
+    "shape": "after ICP",
+    "shape_without_icp": "as predicted",
+    "layout": "as predicted",
+    "layout_refined": "refined",
+}
+
+LABELS = {
+    "f1_001": "F1 at 0.01",
+    "f1_005": "F1 at 0.05",
+    "voxel_iou": "voxel IoU 64³, solid",
+    "surface_iou": "voxel IoU 64³, surface (paper)",
+    "chamfer": "Chamfer distance",
+    "emd": "earth mover's distance",
+    "box_iou": "3D IoU",
+    "icp_rotation": "ICP-Rot, degrees",
+    "icp_rotation_asymmetric": "ICP-Rot, objects without symmetry",
+    "rotation_error": "rotation error, median, degrees",
+    "add_s": "ADD-S",
+    "add_s_01": "ADD-S@0.1",
+    "mask_iou": "2D mask IoU",
+}
+"""Every figure, in the order of the table. All are means but for the rotation error."""
+
+SHORT = ("f1_005", "voxel_iou", "box_iou", "icp_rotation")
+
+
+def summary(records: Sequence[dict]) -> dict:
+    """Means over all records; the short list of them by visible share and by category."""
+    bands, categories = defaultdict(list), defaultdict(list)
+    for record in records:
+        number = min(np.searchsorted(BANDS, record["visible"], side="right"), len(BANDS) - 1)
+        bands[f"{BANDS[number - 1]:.2f}-{BANDS[number]:.2f}"].append(record)
+        categories[record["category"]].append(record)
+    return {
+        "objects": len(records),
+        "failed": sum(record["failed"] for record in records),
+        **_means(records),
+        "visible": {band: _short(group) for band, group in sorted(bands.items())},
+        "categories": {name: _short(group) for name, group in sorted(categories.items())},
+    }
+
+
+def _means(records: Sequence[dict]) -> dict[str, dict[str, float]]:
+    means = {}
+    for kind in (kind for kind in SETS if kind in records[0]):
+        means[kind] = {
+            name: float(
+                (np.median if name == "rotation_error" else np.mean)([r[kind][name] for r in records])
+            )
+            for name in records[0][kind]
+        }
+        angles = [r[kind]["icp_rotation"] for r in records if "box_iou" in r[kind] and not r["symmetric"]]
+        if angles:
+            means[kind]["icp_rotation_asymmetric"] = float(np.mean(angles))
+    return means
+
+
+def _short(records: Sequence[dict]) -> dict[str, float]:
+    means = _means(records)
+    together = means["shape"] | means.get("layout_refined", means["layout"])
+    return {"objects": len(records)} | {name: together[name] for name in SHORT}
+
+
+def table(figures: dict) -> str:
+    """The summary as text."""
+    lines = [f"{figures['objects']} objects, {figures['failed']} not reconstructed"]
+    for family in ("shape", "layout"):
+        sets = [kind for kind in SETS if kind.startswith(family) and kind in figures]
+        lines += ["", f"{family:36}" + "".join(f"{SETS[kind]:>14}" for kind in sets)]
+        for name in (name for name in LABELS if name in figures[sets[0]]):
+            lines.append(f"{LABELS[name]:36}" + "".join(f"{figures[kind][name]:14.4f}" for kind in sets))
+    for groups in ("visible", "categories"):
+        header = "".join(f"{LABELS[name].split(',')[0]:>18}" for name in SHORT)
+        lines += ["", f"{groups:24}{'objects':>9}{header}"]
+        for group, means in figures[groups].items():
+            values = "".join(f"{means[name]:18.3f}" for name in SHORT)
+            lines.append(f"{group:24}{means['objects']:9}{values}")
+    return "\n".join(lines)

@@ -1,0 +1,124 @@
+"""A model on photos whose objects are known: what each of them is worth."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from vendor_model.errors import UserError
+from vendor_model.evaluation.clouds import cloud
+from vendor_model.evaluation.comparison import (
+    NO_LAYOUT,
+    NO_SHAPE,
+    Figures,
+    layout_figures,
+    shape_figures,
+)
+from vendor_model.evaluation.metrics import rotation_error
+from vendor_model.evaluation.registration import align, unit_box
+from vendor_model.layout.transforms import compose, quaternion_to_matrix
+from vendor_model.pipeline import PhotoScene, Pipeline, place
+from vendor_model.types import Photo, Pose
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An object of a photo. mask: (H, W) bool, its visible pixels; visible: their share of all its pixels.
+
+    vertices: (V, 3), faces: (F, 3), and placement: (4, 4), the similarity for rows from their frame to the
+    camera's. symmetric: whether a turn leaves the shape as it is. rotation: the true rotation as the model
+    would say it, quaternion (w, x, y, z), where that is known.
+    """
+
+    category: str
+    mask: np.ndarray
+    visible: float
+    symmetric: bool
+    vertices: np.ndarray
+    faces: np.ndarray
+    placement: np.ndarray
+    rotation: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class KnownPhoto:
+    """A photo, its focal length in pixels, its point map (H, W, 3) in the camera frame, and its objects."""
+
+    rgb: np.ndarray
+    focal_px: float
+    points: np.ndarray
+    subjects: tuple[Subject, ...]
+
+
+def evaluate(
+    pipeline: Pipeline, photos: Iterable[KnownPhoto], seed: int, true_points: bool
+) -> Iterator[dict]:
+    """One record an object: category, visible, symmetric, failed, and figures by name in `shape` (after ICP),
+    `shape_without_icp`, `layout` and, where the model's configuration refines it, `layout_refined`.
+
+    true_points: the model is given camera and point map. Otherwise it finds its own, which have no unit of
+    length: one factor a photo, the median ratio of distances, brings them to the truth's before poses are
+    compared.
+    """
+    for known in photos:
+        if true_points:
+            photo, given = Photo(known.rgb, known.focal_px), known.points
+        else:
+            photo, given = Photo(known.rgb), None
+        scene = pipeline.set_photo(photo, _quietly, given)
+        unit = 1.0 if true_points else unit_ratio(scene.point_map.points, known.points)
+        for subject in known.subjects:
+            about = {name: getattr(subject, name) for name in ("category", "visible", "symmetric")}
+            try:
+                yield about | {"failed": False} | _figures(pipeline, scene, subject, seed, unit)
+            except UserError:
+                yield about | {"failed": True} | _nothing(pipeline, subject)
+
+
+def unit_ratio(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Median over pixels of true distance by predicted distance; point maps (H, W, 3), NaN where unknown."""
+    return float(np.nanmedian(np.linalg.norm(truth, axis=-1) / np.linalg.norm(predicted, axis=-1)))
+
+
+def placement(pose: Pose) -> np.ndarray:
+    """A pose as a similarity (4, 4) for rows, object to camera frame."""
+    rotation, *rest = (
+        torch.as_tensor(np.array(v)).double() for v in (pose.rotation, pose.translation, pose.scale)
+    )
+    return compose(quaternion_to_matrix(rotation), *rest).numpy()
+
+
+def _figures(pipeline: Pipeline, scene: PhotoScene, subject: Subject, seed: int, unit: float) -> dict:
+    [made] = pipeline.reconstruct(scene, [subject.mask], seed, _quietly, refine_layout=False)
+    predicted = cloud(made.surface.vertices, made.surface.faces)
+    truth = cloud(subject.vertices, subject.faces)
+    to_unit = np.diag([unit, unit, unit, 1.0])
+
+    def layout(pose: Pose, mask_iou: float) -> Figures:
+        figures = layout_figures(predicted, placement(pose) @ to_unit, truth, subject.placement)
+        if subject.rotation is not None:
+            figures["rotation_error"] = rotation_error(pose.rotation, subject.rotation)
+        return figures | {"mask_iou": mask_iou}
+
+    record = {
+        "shape": shape_figures(predicted, align(predicted, truth), truth),
+        "shape_without_icp": shape_figures(predicted, unit_box(predicted.vertices), truth),
+        "layout": layout(made.pose, made.mask_iou),
+    }
+    if pipeline.config.layout_refinement:
+        refined = place(made.surface, made.pose, subject.mask, scene.point_map, refine=True)
+        record["layout_refined"] = layout(*refined)
+    return record
+
+
+def _nothing(pipeline: Pipeline, subject: Subject) -> dict:
+    layout = NO_LAYOUT | {"mask_iou": 0.0}
+    if subject.rotation is not None:
+        layout["rotation_error"] = 90.0
+    record = {"shape": NO_SHAPE, "shape_without_icp": NO_SHAPE, "layout": layout}
+    return record | ({"layout_refined": layout} if pipeline.config.layout_refinement else {})
+
+
+def _quietly(stage: str, fraction: float) -> None:
+    """Progress that nobody watches."""

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vendor_model.models.geometry_flow import CrossAttention, GeometryFlow
+from vendor_model.models.geometry_flow import CrossAttention, FoldedCrossAttention, GeometryFlow
 
 CONDITION_CHANNELS = 24
 LATENTS = {
@@ -45,11 +45,15 @@ def test_shape_never_depends_on_pose_but_pose_on_shape(flow):
     assert not torch.allclose(velocity["scale"], other_pose["scale"])
 
 
-def test_cross_attention_with_kept_keys_is_softmax_attention_to_the_tokens():
+@pytest.mark.parametrize("length", [1, 7])
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("form", [CrossAttention, FoldedCrossAttention])
+def test_every_form_of_cross_attention_is_softmax_attention_to_the_tokens(form, keep, length):
     torch.manual_seed(0)
     channels, heads = 12, 3
-    attention = CrossAttention(channels, CONDITION_CHANNELS, heads)
-    x, tokens = torch.randn(2, 5, channels), torch.randn(2, 7, CONDITION_CHANNELS)
+    attention = form(channels, CONDITION_CHANNELS, heads)
+    torch.nn.init.normal_(attention.to_kv.bias)
+    x, tokens = torch.randn(2, 5, channels), torch.randn(2, length, CONDITION_CHANNELS)
 
     expected = torch.empty(2, 5, channels)
     keys, values = attention.to_kv(tokens).chunk(2, dim=-1)
@@ -58,7 +62,21 @@ def test_cross_attention_with_kept_keys_is_softmax_attention_to_the_tokens():
         expected[..., head] = weights.softmax(-1) @ values[..., head]
     expected = attention.to_out(expected)
 
-    torch.testing.assert_close(attention(x, attention.keys_values(tokens)), expected)
+    torch.testing.assert_close(attention(x, attention.prepare(tokens, keep)), expected)
+
+
+def test_zeroed_tokens_add_a_constant():
+    torch.manual_seed(0)
+    attention = CrossAttention(12, CONDITION_CHANNELS, 3)
+    torch.nn.init.normal_(attention.to_kv.bias)
+    zeroed = attention.prepare(torch.zeros(1, 7, CONDITION_CHANNELS), True)
+    expected = attention.of_zeros().value.expand(1, 5, -1)
+    torch.testing.assert_close(attention(torch.randn(1, 5, 12), zeroed), expected)
+
+
+def test_the_stream_of_few_tokens_is_folded(flow):
+    forms = {name: type(attention) for name, attention in flow.blocks[0].cross_attn.items()}
+    assert forms == {"shape": CrossAttention, "6drotation_normalized": FoldedCrossAttention}
 
 
 def test_unconditional_context_equals_zeroed_tokens(flow):

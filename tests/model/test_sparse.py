@@ -4,8 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vendor_model.models import latent_decoders
 from vendor_model.models.latent_decoders import MeshDecoder
 from vendor_model.models.texture_flow import TextureFlow
+from vendor_model.sparse import convolution
 from vendor_model.sparse.attention import attend_within, item_groups, window_groups
 from vendor_model.sparse.convolution import SubmanifoldConvolution
 from vendor_model.sparse.grid import SparseGrid
@@ -56,9 +58,11 @@ def test_convolution_and_its_gradients_are_those_of_a_dense_one(size):
     grid, layer = random_grid(*size), biased_layer(3, 5)
     feats = torch.randn(len(grid), 3, requires_grad=True)
     leaves = [feats, layer.conv.weight, layer.conv.bias]
-    sparse = layer(feats, grid.neighbours)
+    sparse = layer(feats, grid.links)
     dense = dense_convolution(layer, feats, grid, size[1])
     torch.testing.assert_close(sparse, dense, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(layer(feats, grid.links), dense, rtol=1e-4, atol=1e-5)
     outgoing = torch.randn_like(sparse)
     for ours, theirs in zip(
         torch.autograd.grad(sparse, leaves, outgoing),
@@ -72,8 +76,10 @@ def test_convolution_of_no_cells_is_empty():
     grid = SparseGrid(torch.zeros(0, 4, dtype=torch.int32), batch_size=2)
     assert grid.lengths == [0, 0]
     layer = SubmanifoldConvolution(3, 5)
-    assert layer(torch.zeros(0, 3), grid.neighbours).shape == (0, 5)
+    assert layer(torch.zeros(0, 3), grid.links).shape == (0, 5)
     assert layer.after_subdivision(torch.zeros(0, 3), grid).shape == (0, 5)
+    with torch.no_grad():
+        assert layer.within_subdivision(torch.zeros(0, 3), grid).shape == (0, 5)
     assert len(grid.coarse) == 0 and grid.pool(torch.zeros(0, 3)).shape == (0, 3)
 
 
@@ -83,8 +89,33 @@ def test_eight_taps_after_a_subdivision_equal_twenty_seven(size):
     feats = torch.randn(len(grid), 3)
     searched = SparseGrid(grid.subdivided.coords, grid.batch_size).neighbours
     assert torch.equal(grid.subdivided.neighbours, searched)
-    expected = layer(feats.repeat_interleave(8, dim=0), searched)
+    expected = layer(feats.repeat_interleave(8, dim=0), grid.subdivided.links)
     torch.testing.assert_close(layer.after_subdivision(feats, grid), expected, rtol=1e-4, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(layer.after_subdivision(feats, grid), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("gathered", [convolution.GATHERED, 1])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_convolving_children_by_their_parents_links_equals_convolving_them(size, gathered, monkeypatch):
+    monkeypatch.setattr(convolution, "GATHERED", gathered)
+    grid, layer = random_grid(*size), biased_layer(3, 4)
+    feats = torch.randn(8 * len(grid), 3)
+    expected = layer(feats, grid.subdivided.links)
+    torch.testing.assert_close(layer.within_subdivision(feats, grid), expected)
+    with torch.no_grad():
+        torch.testing.assert_close(layer.within_subdivision(feats, grid), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cells", [latent_decoders.SLICE, 1, 5])
+def test_group_norm_in_slices_is_that_of_all_cells(cells, monkeypatch):
+    monkeypatch.setattr(latent_decoders, "SLICE", cells)
+    norm = latent_decoders.SparseGroupNorm(4, 12)
+    torch.nn.init.normal_(norm.weight), torch.nn.init.normal_(norm.bias)
+    grid = random_grid(3, 4, 0.2)
+    x = 5 + torch.randn(len(grid), 12)
+    expected = [F.group_norm(item.T[None], 4, norm.weight, norm.bias)[0].T for item in x.split(grid.lengths)]
+    torch.testing.assert_close(norm(x, grid), torch.cat(expected), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
@@ -92,7 +123,7 @@ def test_convolving_coarse_features_equals_convolving_them_upsampled(size):
     grid, layer = random_grid(*size), biased_layer(3, 4)
     feats = torch.randn(len(grid.coarse), 3)
     expected = dense_convolution(layer, feats[grid.coarse_rows], grid, size[1])
-    torch.testing.assert_close(layer(feats, grid.coarse_neighbours), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(layer(feats, grid.coarse_links), expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)

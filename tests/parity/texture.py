@@ -81,7 +81,7 @@ def subm_conv3(golden: Golden) -> None:
     layer = _loaded(
         SubmanifoldConvolution(golden.config["in_channels"], golden.config["out_channels"]), golden
     )
-    golden.check("feats", layer(given["feats"], SparseGrid(given["coords"]).neighbours), 1e-5, floor=0)
+    golden.check("feats", layer(given["feats"], SparseGrid(given["coords"]).links), 1e-5, floor=0)
 
 
 @torch.no_grad()
@@ -131,7 +131,7 @@ def mod_cross_block(golden: Golden) -> None:
     grid = SparseGrid(given["coords"])
     zeroed = torch.zeros(1, 1, config["ctx_channels"])
     for name, tokens in {"feats": given["context"], "feats_zero_context": zeroed}.items():
-        context = block.cross_attn.keys_values(tokens)
+        context = block.cross_attn.prepare(tokens, True)
         golden.check(
             name, block(given["feats"], grid, item_groups(grid), given["mod"], context), 2e-5, floor=0
         )

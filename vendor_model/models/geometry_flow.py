@@ -4,7 +4,8 @@ Every latent becomes tokens. Latents that `latent_share_transformer` groups join
 others are streams of their own; each stream has its own weights and they meet in self-attention only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,11 +21,21 @@ from vendor_model.models.layers import (
 BLOCK_NORM_EPS = 1e-6
 OUTPUT_NORM_EPS = 1e-5
 
-KeysValues = tuple[Tensor, Tensor]
-"""Keys and values of one cross-attention, (B, heads, T, channels a head) each."""
+Attended = tuple[Tensor, ...]
+"""What queries attend to: keys and values, (B, heads, T, channels a head) each, or the condition tokens
+(B, T, C) themselves."""
 
-Context = list[dict[str, KeysValues]]
-"""What every block's streams attend to: keys and values by block and stream."""
+
+class Constant(NamedTuple):
+    """What attention adds to every token whatever its query. value: (C,)."""
+
+    value: Tensor
+
+
+BlockContext = Attended | Constant
+
+Context = list[dict[str, BlockContext]]
+"""What every block's streams attend to, by block and stream."""
 
 
 class LatentMapping(nn.Module):
@@ -104,18 +115,18 @@ class SelfAttention(nn.Module):
             values[name] = v.transpose(1, 2)
         result = {}
         for name, query in queries.items():
-            seen = [name] if name in self.protected else list(x)
-            attended = F.scaled_dot_product_attention(
-                query,
-                torch.cat([keys[other] for other in seen], dim=2),
-                torch.cat([values[other] for other in seen], dim=2),
-            )
+            seen = (keys, values)
+            if name in self.protected:
+                seen = [part[name] for part in seen]
+            else:
+                seen = [torch.cat(list(part.values()), dim=2) for part in seen]
+            attended = F.scaled_dot_product_attention(query, *seen)
             result[name] = self.to_out[name](attended.transpose(1, 2).flatten(2))
         return result
 
 
 class CrossAttention(nn.Module):
-    """Attention of one stream to the condition tokens, whose keys and values are computed beforehand."""
+    """Attention of one stream to the condition tokens."""
 
     def __init__(self, channels: int, ctx_channels: int, num_heads: int):
         super().__init__()
@@ -124,27 +135,56 @@ class CrossAttention(nn.Module):
         self.to_kv = nn.Linear(ctx_channels, 2 * channels)
         self.to_out = nn.Linear(channels, channels)
 
-    def keys_values(self, tokens: Tensor) -> KeysValues:
-        k, v = self.to_kv(tokens).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        return k, v
+    def prepare(self, tokens: Tensor, keep: bool) -> Attended:
+        """keep: make keys and values now, for all steps, and hold them; otherwise in each step anew."""
+        return self._keys_values(tokens) if keep else (tokens,)
 
-    def forward(self, x: Tensor, context: KeysValues) -> Tensor:
+    def of_zeros(self) -> Constant:
+        """Zeroed tokens all have the bias as their value, which no softmax changes (spec §5.4)."""
+        return Constant(self.to_out(self.to_kv.bias.chunk(2)[1]))
+
+    def forward(self, x: Tensor, context: Attended) -> Tensor:
         """(B · n, N, C) for a context of batch B: rows that share a condition are neighbours."""
-        keys, values = context
         # Queries do not see each other, so those of one condition stand in one row: nothing is copied.
-        shared = x.reshape(len(keys), -1, x.shape[-1])
-        if keys.shape[2] == 1:
-            # Attention to a single token is that token's value, whatever the query.
-            result = self.to_out(values.transpose(1, 2).flatten(2)).expand(-1, shared.shape[1], -1)
-        else:
-            queries = self.to_q(shared).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
-            attended = F.scaled_dot_product_attention(queries, keys, values)
-            result = self.to_out(attended.transpose(1, 2).flatten(2))
-        return result.reshape(x.shape)
+        shared = self.to_q(x.reshape(len(context[0]), -1, x.shape[-1]))
+        queries = shared.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        attended = self._attend(queries, context)
+        return self.to_out(attended.transpose(1, 2).flatten(2)).reshape(x.shape)
+
+    def _keys_values(self, tokens: Tensor) -> Attended:
+        return tuple(self.to_kv(tokens).unflatten(-1, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4))
+
+    def _attend(self, queries: Tensor, context: Attended) -> Tensor:
+        """Queries (B, heads, n, channels a head) -> results, shaped the same."""
+        keys, values = context if len(context) == 2 else self._keys_values(*context)
+        return F.scaled_dot_product_attention(queries, keys, values)
+
+
+class FoldedCrossAttention(CrossAttention):
+    """The same for a stream of few tokens: keys and values are never made.
+
+    The key projection moves over to the queries and the value projection to the results, as the condition
+    tokens serve all heads and blocks. The keys' bias raises all scores of a query alike: softmax drops it.
+    """
+
+    def prepare(self, tokens: Tensor, keep: bool) -> Attended:
+        return (tokens,)
+
+    def _attend(self, queries: Tensor, context: Attended) -> Tensor:
+        (tokens,) = context
+        to_key, to_value = self.to_kv.weight.unflatten(0, (2, self.num_heads, -1))  # (heads, head, tokens')
+        folded = (queries @ to_key).flatten(1, 2).unsqueeze(1)
+        seen = tokens.to(folded.dtype).unsqueeze(1)
+        mixed = F.scaled_dot_product_attention(folded, seen, seen, scale=queries.shape[-1] ** -0.5)
+        bias = self.to_kv.bias.chunk(2)[1].unflatten(0, (self.num_heads, 1, -1))
+        return mixed.squeeze(1).unflatten(1, (self.num_heads, -1)) @ to_value.transpose(1, 2) + bias
 
 
 class MixtureBlock(nn.Module):
-    """Self-attention, cross-attention and feed-forward of all streams (spec §5.3)."""
+    """Self-attention, cross-attention and feed-forward of all streams (spec §5.3).
+
+    folded: the streams of so few tokens that they had better not make keys and values of the condition.
+    """
 
     def __init__(
         self,
@@ -155,6 +195,7 @@ class MixtureBlock(nn.Module):
         latent_names: Sequence[str],
         protect_modality_list: Sequence[str],
         qk_rms_norm: bool,
+        folded: Collection[str] = (),
     ):
         super().__init__()
         self.norm2 = nn.ModuleDict(
@@ -162,16 +203,24 @@ class MixtureBlock(nn.Module):
         )
         self.self_attn = SelfAttention(channels, num_heads, latent_names, protect_modality_list, qk_rms_norm)
         self.cross_attn = nn.ModuleDict(
-            {name: CrossAttention(channels, ctx_channels, num_heads) for name in latent_names}
+            {
+                name: (FoldedCrossAttention if name in folded else CrossAttention)(
+                    channels, ctx_channels, num_heads
+                )
+                for name in latent_names
+            }
         )
         self.mlp = nn.ModuleDict({name: FeedForward(channels, mlp_ratio) for name in latent_names})
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(channels, 6 * channels))
 
-    def prepare_context(self, tokens: Tensor) -> dict[str, KeysValues]:
-        return {name: attention.keys_values(tokens) for name, attention in self.cross_attn.items()}
+    def prepare_context(self, tokens: Tensor, keep: bool = True) -> dict[str, BlockContext]:
+        return {name: attention.prepare(tokens, keep) for name, attention in self.cross_attn.items()}
+
+    def unconditional_context(self) -> dict[str, BlockContext]:
+        return {name: attention.of_zeros() for name, attention in self.cross_attn.items()}
 
     def forward(
-        self, x: Mapping[str, Tensor], time: Tensor, context: Mapping[str, KeysValues]
+        self, x: Mapping[str, Tensor], time: Tensor, context: Mapping[str, BlockContext]
     ) -> dict[str, Tensor]:
         """x: (B, N, C) by stream; time: (B or 1, C), the embedded time."""
         modulation = self.adaLN_modulation(time).unsqueeze(1).chunk(6, dim=-1)
@@ -182,7 +231,10 @@ class MixtureBlock(nn.Module):
         result = {}
         for name, tokens in x.items():
             tokens = tokens + gate1 * attended[name]
-            tokens = tokens + self.cross_attn[name](self.norm2[name](tokens), context[name])
+            if isinstance(context[name], Constant):
+                tokens = tokens + context[name].value
+            else:
+                tokens = tokens + self.cross_attn[name](self.norm2[name](tokens), context[name])
             modulated = _normalise(tokens, BLOCK_NORM_EPS) * (1 + scale2) + shift2
             result[name] = tokens + gate2 * self.mlp[name](modulated)
         return result
@@ -222,6 +274,13 @@ class GeometryFlow(nn.Module):
         self.latent_mapping = nn.ModuleDict(
             {name: LatentMapping(model_channels, **sizes) for name, sizes in latent_mapping.items()}
         )
+        # Folded, one step costs a stream of n tokens n · num_heads / model_channels of what making keys and
+        # values costs once.
+        lengths = {
+            stream: sum(self.latent_mapping[name].shape[0] for name in names)
+            for stream, names in self.streams.items()
+        }
+        folded = [stream for stream, length in lengths.items() if length * num_heads < model_channels]
         self.blocks = nn.ModuleList(
             MixtureBlock(
                 model_channels,
@@ -231,6 +290,7 @@ class GeometryFlow(nn.Module):
                 list(self.streams),
                 protect_modality_list,
                 qk_rms_norm,
+                folded,
             )
             for _ in range(num_blocks)
         )
@@ -240,14 +300,16 @@ class GeometryFlow(nn.Module):
         """(batch, tokens, channels) of every latent by name."""
         return {name: (batch, *mapping.shape) for name, mapping in self.latent_mapping.items()}
 
-    def prepare_context(self, tokens: Tensor) -> Context:
-        """Condition tokens (B, T, cond_channels) to the keys and values that all steps reuse (spec §11)."""
-        return [block.prepare_context(tokens) for block in self.blocks]
+    def prepare_context(self, tokens: Tensor, keep: bool = True) -> Context:
+        """Condition tokens (B, T, cond_channels) to what all steps reuse (spec §11).
+
+        keep: hold every block's keys and values, which saves the time of making them in each step.
+        """
+        return [block.prepare_context(tokens, keep) for block in self.blocks]
 
     def unconditional_context(self) -> Context:
-        """Context of zeroed tokens: all of them alike, so one of them stands for any number (spec §5.4)."""
-        token = self.t_embedder.mlp[0].weight.new_zeros(1, 1, self.cond_channels)
-        return self.prepare_context(token)
+        """Context of zeroed tokens, of any number (spec §5.4)."""
+        return [block.unconditional_context() for block in self.blocks]
 
     def forward(
         self, latents: Mapping[str, Tensor], t: Tensor, context: Context, d: Tensor | None = None

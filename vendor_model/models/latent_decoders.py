@@ -20,6 +20,9 @@ from vendor_model.surface.gaussians import GaussianSettings, initial_offsets
 
 NORM_GROUPS = 32
 
+SLICE = 1 << 15
+"""Cells that are turned to float32 at a time: no copy of all of them is ever made."""
+
 
 class WindowBlock(nn.Module):
     """Self-attention inside windows, and feed-forward; norms without parameters (spec §4)."""
@@ -59,7 +62,7 @@ class DecoderTrunk(nn.Module):
     def trunk(self, latent: Tensor, grid: SparseGrid) -> Tensor:
         """De-normalised latent (N, latent_channels) of the grid's cells -> (N, model_channels)."""
         x = self.input_layer(latent)
-        x = x + position_embedding_3d(grid.coords[:, 1:], self.model_channels).to(x.dtype)
+        x = x + position_embedding_3d(grid.coords[:, 1:], self.model_channels)
         layouts = [window_groups(grid, self.window_size, shift) for shift in (0, self.window_size // 2)]
         for index, block in enumerate(self.blocks):
             x = block(x, layouts[index % 2])
@@ -105,12 +108,32 @@ class SparseGroupNorm(nn.GroupNorm):
     """Group norm whose statistics span all cells of a batch item (spec §2.4)."""
 
     def forward(self, x: Tensor, grid: SparseGrid) -> Tensor:
-        normalised = []
-        for item in x.split(grid.lengths):
-            grouped = item.float().unflatten(1, (self.num_groups, -1))
-            variance, mean = torch.var_mean(grouped, dim=(0, 2), correction=0, keepdim=True)
-            normalised.append(((grouped - mean) * (variance + self.eps).rsqrt()).flatten(1))
-        return (torch.cat(normalised) * self.weight + self.bias).to(x.dtype)
+        result = torch.empty_like(x)
+        first = 0
+        for length in grid.lengths:
+            end = first + length
+            mean, variance = self._moments(x[first:end])
+            scale = self.weight * (variance + self.eps).rsqrt()
+            for start in range(first, end, SLICE):
+                cells = slice(start, min(start + SLICE, end))
+                result[cells] = (x[cells] - mean) * scale + self.bias
+            first = end
+        return result
+
+    def _moments(self, item: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and biased variance of each channel's group, (C,) float32, put together from slices."""
+        moments = [
+            torch.var_mean(cells.float().unflatten(1, (self.num_groups, -1)), dim=(0, 2), correction=0)
+            for cells in item.split(SLICE)
+        ]
+        variances, means = (torch.stack(parts) for parts in zip(*moments, strict=True))
+        shares = means.new_tensor([len(cells) / max(len(item), 1) for cells in item.split(SLICE)]).unsqueeze(
+            1
+        )
+        mean = (shares * means).sum(0)
+        variance = (shares * (variances + (means - mean).square())).sum(0)
+        width = self.num_channels // self.num_groups
+        return mean.repeat_interleave(width), variance.repeat_interleave(width)
 
 
 class SubdivideBlock(nn.Module):
@@ -123,7 +146,7 @@ class SubdivideBlock(nn.Module):
             [
                 SubmanifoldConvolution(channels, out_channels),
                 SparseGroupNorm(NORM_GROUPS, out_channels),
-                nn.SiLU(),
+                nn.SiLU(inplace=True),
                 SubmanifoldConvolution(out_channels, out_channels),
             ]
         )
@@ -133,9 +156,10 @@ class SubdivideBlock(nn.Module):
     def forward(self, x: Tensor, grid: SparseGrid) -> Tensor:
         """(N, channels) on the grid -> (8N, out_channels) on `grid.subdivided`."""
         first, norm, activation, second = self.out_layers
-        h = first.after_subdivision(F.silu(self.act_layers[0](x, grid)), grid)
-        h = second(activation(norm(h, grid.subdivided)), grid.subdivided.neighbours)
-        return h + self.skip_connection(x).repeat_interleave(8, dim=0)
+        h = first.after_subdivision(activation(self.act_layers[0](x, grid)), grid)
+        h = second.within_subdivision(activation(norm(h, grid.subdivided)), grid)
+        h.unflatten(0, (-1, 8)).add_(self.skip_connection(x).unsqueeze(1))
+        return h
 
 
 class MeshDecoder(DecoderTrunk):

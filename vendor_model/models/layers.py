@@ -26,7 +26,7 @@ class TimestepEmbedder(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(frequencies, channels), nn.SiLU(), nn.Linear(channels, channels))
 
     def forward(self, values: Tensor) -> Tensor:
-        return self.mlp(sinusoid(values, self.frequencies).to(self.mlp[0].weight.dtype))
+        return self.mlp(sinusoid(values, self.frequencies))
 
 
 def position_embedding_3d(coordinates: Tensor, channels: int) -> Tensor:

@@ -9,14 +9,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vendor_model.models.geometry_flow import BLOCK_NORM_EPS, OUTPUT_NORM_EPS, CrossAttention, KeysValues
+from vendor_model.models.geometry_flow import (
+    BLOCK_NORM_EPS,
+    OUTPUT_NORM_EPS,
+    BlockContext,
+    Constant,
+    CrossAttention,
+)
 from vendor_model.models.layers import FeedForward, TimestepEmbedder, position_embedding_3d
 from vendor_model.sparse.attention import Groups, SparseSelfAttention, from_dense, item_groups, to_dense
 from vendor_model.sparse.convolution import SubmanifoldConvolution
 from vendor_model.sparse.grid import SparseGrid
 
-Context = list[KeysValues]
-"""Keys and values of the condition tokens, by block."""
+Context = list[BlockContext]
+"""What every block attends to."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,9 @@ class SparseResBlock(nn.Module):
         up = self.resample == "up"
         scale, shift = (grid.per_cell(part) for part in self.emb_layers(time).chunk(2, dim=-1))
         # Norm, activation and skip act on single cells: before up-sampling they are the same and cheaper.
-        h = self.conv1(F.silu(self.norm1(x)), grid.coarse_neighbours if up else grid.neighbours)
+        h = self.conv1(F.silu(self.norm1(x)), grid.coarse_links if up else grid.links)
         h = _normalise(h, BLOCK_NORM_EPS) * (1 + scale) + shift
-        h = self.conv2(F.silu(h), grid.neighbours)
+        h = self.conv2(F.silu(h), grid.links)
         skip = self.skip_connection(x)
         return h + (skip.index_select(0, grid.coarse_rows) if up else skip)
 
@@ -77,13 +83,16 @@ class ModulatedCrossBlock(nn.Module):
         self.adaLN_modulation = nn.Sequential(nn.SiLU(), nn.Linear(channels, 6 * channels))
 
     def forward(
-        self, x: Tensor, grid: SparseGrid, items: Groups, time: Tensor, context: KeysValues
+        self, x: Tensor, grid: SparseGrid, items: Groups, time: Tensor, context: BlockContext
     ) -> Tensor:
         modulation = self.adaLN_modulation(time).chunk(6, dim=-1)
         shift1, scale1, gate1, shift2, scale2, gate2 = (grid.per_cell(part) for part in modulation)
         attended = self.self_attn(_normalise(x, BLOCK_NORM_EPS) * (1 + scale1) + shift1, items)
         x = x + gate1 * attended
-        x = x + from_dense(self.cross_attn(to_dense(self.norm2(x), items), context), items)
+        if isinstance(context, Constant):
+            x = x + context.value
+        else:
+            x = x + from_dense(self.cross_attn(to_dense(self.norm2(x), items), context), items)
         return x + gate2 * self.mlp(_normalise(x, BLOCK_NORM_EPS) * (1 + scale2) + shift2)
 
 
@@ -147,13 +156,13 @@ class TextureFlow(nn.Module):
         positions = position_embedding_3d(coarsest.coords[:, 1:], self.model_channels)
         return FlowGrid(tuple(levels), item_groups(coarsest), positions)
 
-    def prepare_context(self, tokens: Tensor) -> Context:
-        """Condition tokens (B, T, cond_channels) to the keys and values that all steps reuse."""
-        return [block.cross_attn.keys_values(tokens) for block in self.blocks]
+    def prepare_context(self, tokens: Tensor, keep: bool = True) -> Context:
+        """As that of the geometry flow."""
+        return [block.cross_attn.prepare(tokens, keep) for block in self.blocks]
 
     def unconditional_context(self) -> Context:
-        """Context of zeroed tokens: all of them alike, so one of them stands for any number (spec §1)."""
-        return self.prepare_context(self.out_layer.weight.new_zeros(1, 1, self.cond_channels))
+        """Context of zeroed tokens (spec §1)."""
+        return [block.cross_attn.of_zeros() for block in self.blocks]
 
     def forward(self, x: Tensor, t: Tensor, grid: FlowGrid, context: Context) -> Tensor:
         """Velocity (N, out_channels) of the latent.
@@ -171,7 +180,7 @@ class TextureFlow(nn.Module):
             h = block(h, level, time)
             skips.append(h)
             level = next(levels) if block.resample == "down" else level
-        h = h + grid.positions.to(h.dtype)
+        h = h + grid.positions
         for block, block_context in zip(self.blocks, context, strict=True):
             h = block(h, coarsest, grid.items, time, block_context)
         levels = iter(reversed(grid.levels[:-1]))

@@ -4,6 +4,7 @@ Features stay plain (N, C) tensors whose rows are the cells of a grid; everythin
 cells alone, is derived once, on demand, and is reused by every layer and every sampler step.
 """
 
+from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -14,6 +15,27 @@ CHILD_OFFSETS = tuple((a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1))
 
 TAPS = tuple((a, b, c) for a in (-1, 0, 1) for b in (-1, 0, 1) for c in (-1, 0, 1))
 """Offsets of a 3³ kernel in the order of its flattened weights, z fastest."""
+
+
+@dataclass(frozen=True)
+class Links:
+    """Which cells a kernel reads.
+
+    taps: for each tap the rows (outputs, inputs), int64, of the cells that have something there and of what
+    they have there; count: number of outputs, with or without links.
+    """
+
+    taps: tuple[tuple[Tensor, Tensor], ...]
+    count: int
+
+    @classmethod
+    def of(cls, table: Tensor, absent: int) -> "Links":
+        """table (taps, outputs): row of the input at each tap, `absent` where there is none."""
+        present = table != absent
+        counts = present.sum(1).tolist()
+        outputs = present.nonzero()[:, 1]
+        inputs = table[present].long()
+        return cls(tuple(zip(outputs.split(counts), inputs.split(counts), strict=True)), table.shape[1])
 
 
 class SparseGrid:
@@ -50,6 +72,11 @@ class SparseGrid:
     def neighbours(self) -> Tensor:
         """(27, N) int32: row of the cell at each of `TAPS` from each cell, N where there is none."""
         return self._search_neighbours() if self._parent is None else self._inherit_neighbours()
+
+    @cached_property
+    def links(self) -> Links:
+        """`neighbours` without what is absent: what a 3³ kernel reads on this grid."""
+        return Links.of(self.neighbours, len(self))
 
     def _search_neighbours(self) -> Tensor:
         count = len(self)
@@ -127,10 +154,10 @@ class SparseGrid:
         return table
 
     @cached_property
-    def coarse_neighbours(self) -> Tensor:
-        """(27, N) int32: coarse cell that holds each neighbour, `len(coarse)` where there is none."""
-        rows = torch.cat([self.coarse_rows, self.coarse_rows.new_tensor([len(self.coarse)])]).int()
-        return rows[self.neighbours.long()]
+    def coarse_links(self) -> Links:
+        """What a 3³ kernel on this grid reads where neighbours carry the features of their coarse cells."""
+        taps = tuple((outputs, self.coarse_rows[inputs]) for outputs, inputs in self.links.taps)
+        return Links(taps, len(self))
 
     def pool(self, feats: Tensor) -> Tensor:
         """Features of `coarse`: Σ children / (count + 1), as released (spec texture.md §2.3)."""

@@ -23,6 +23,8 @@ STAGES = {
     "texture": "Colouring the object",
     "surface": "Building the mesh",
     "refinement": "Matching the photo",
+    "download": "Downloading the model",
+    "convert": "Converting the model",
 }
 """What a stage of a job is called in the panel."""
 
@@ -94,6 +96,21 @@ class Reconstruct:
     masks: tuple[str, ...]
     seed: int
     refine_layout: bool | None = None
+
+
+@dataclass(frozen=True)
+class ObtainModel:
+    """Make a model folder from a release's files; answered by `ModelObtained`.
+
+    configuration: folder that says what the release is; target: the folder to make; source: the folder that
+    the files are in, or None to download them. The token for that is in the worker's environment, HF_TOKEN.
+    """
+
+    job: int
+    folder: str
+    configuration: str
+    target: str
+    source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -188,6 +205,14 @@ class Reconstructed:
 
 
 @dataclass(frozen=True)
+class ModelObtained:
+    """path: the model folder, complete."""
+
+    job: int
+    path: str
+
+
+@dataclass(frozen=True)
 class WorkerStatus:
     """model: the loaded checkpoint folder's name, device: what it runs on; both None until it is loaded.
 
@@ -216,8 +241,18 @@ class Cancelled:
     job: int
 
 
-REQUESTS = (LoadPhoto, Segment, Reconstruct, Status, Cancel, Shutdown)
-EVENTS = (Ready, Progress, PhotoLoaded, Segmented, Reconstructed, WorkerStatus, Failed, Cancelled)
+REQUESTS = (LoadPhoto, Segment, Reconstruct, ObtainModel, Status, Cancel, Shutdown)
+EVENTS = (
+    Ready,
+    Progress,
+    PhotoLoaded,
+    Segmented,
+    Reconstructed,
+    ModelObtained,
+    WorkerStatus,
+    Failed,
+    Cancelled,
+)
 _MESSAGES = {cls.__name__: cls for cls in REQUESTS + EVENTS}
 
 

@@ -34,6 +34,7 @@ class ModelJobs:
             protocol.LoadPhoto: self.load_photo,
             protocol.Segment: self.segment,
             protocol.Reconstruct: self.reconstruct,
+            protocol.ObtainModel: self.obtain_model,
             protocol.Status: self.status,
         }
 
@@ -75,6 +76,17 @@ class ModelJobs:
             progress.seconds(),
             peak_memory(),
         )
+
+    def obtain_model(self, request: protocol.ObtainModel, progress: JobProgress) -> protocol.ModelObtained:
+        from vendor_model.checkpoints.conversion import convert
+        from vendor_model.checkpoints.download import download_model
+
+        configuration, target = Path(request.configuration), Path(request.target)
+        if request.source is None:
+            download_model(configuration, target, progress)
+        else:
+            convert(Path(request.source), target, progress, configuration)
+        return protocol.ModelObtained(request.job, request.target)
 
     def status(self, request: protocol.Status, progress: JobProgress) -> protocol.WorkerStatus:
         loaded = self._pipeline is not None

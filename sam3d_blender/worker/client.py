@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,7 @@ class WorkerClient:
 
     python: the interpreter that has the model's packages. checkpoint: the model's folder.
     package_root: the folder that holds `vendor_model`. worker: how that Python is told to run it.
+    variables: for its environment, such as a token, which no command line may show.
     """
 
     def __init__(
@@ -39,10 +40,12 @@ class WorkerClient:
         checkpoint: Path,
         package_root: Path = PACKAGE_ROOT,
         worker: Sequence[str] = WORKER_MODULE,
+        variables: Mapping[str, str] | None = None,
     ):
         # -s and -P: nothing from the user's site folder or from the current folder is imported
         self._arguments = [str(python), "-s", "-P", "-u", *worker, "--checkpoint", str(checkpoint)]
         self._package_root = package_root
+        self._variables = dict(variables or {})
         self._process: WorkerProcess | None = None
         self._last_log: list[str] = []
         self._is_ready = False
@@ -105,6 +108,17 @@ class WorkerClient:
                 tuple(write_array(folder, f"mask_{i}", mask.astype(bool)) for i, mask in enumerate(masks)),
                 int(seed),
                 refine_layout,
+            )
+        )
+
+    def obtain_model(self, configuration: Path, target: Path, source: Path | None = None) -> Job:
+        """Make the model folder `target` from a release's files. Result: its path.
+
+        configuration: folder that says what the release is; source: where the files are, None to download.
+        """
+        return self._submit(
+            lambda job, folder: protocol.ObtainModel(
+                job, str(folder), str(configuration), str(target), None if source is None else str(source)
             )
         )
 
@@ -209,7 +223,7 @@ class WorkerClient:
                 "repair its Python in the add-on's preferences."
             )
         try:
-            self._process = WorkerProcess(self._arguments, self._package_root)
+            self._process = WorkerProcess(self._arguments, self._package_root, self._variables)
         except OSError as error:
             return (
                 f"The worker's Python {self._arguments[0]} cannot be started ({error.strerror}): "

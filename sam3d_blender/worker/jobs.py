@@ -128,6 +128,8 @@ def read_result(event: object) -> object:
                 event.seconds,
                 event.peak_memory,
             )
+        case protocol.ModelObtained():
+            return Path(event.path)
         case protocol.WorkerStatus():
             return event
     raise TypeError(f"{type(event).__name__} is no result")

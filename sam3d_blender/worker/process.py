@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import threading
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 
 from . import protocol
@@ -18,10 +19,11 @@ class WorkerProcess:
     """A started worker. `events` never blocks; threads read the pipes meanwhile.
 
     log: the last lines of its standard error. ended: None while it runs, afterwards why it ended, in words.
-    Raises OSError when the Python cannot be started.
+    variables: for its environment, beside those that are there. Raises OSError when the Python cannot be
+    started.
     """
 
-    def __init__(self, arguments: list[str], package_root: Path):
+    def __init__(self, arguments: list[str], package_root: Path, variables: Mapping[str, str]):
         self.log: deque[str] = deque(maxlen=LOG_LINES)
         self._ended: str | None = None
         self._events: queue.SimpleQueue = queue.SimpleQueue()
@@ -30,7 +32,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=clean_environment(package_root),
+            env=clean_environment(package_root) | variables,
             cwd=tempfile.gettempdir(),
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )

@@ -75,6 +75,11 @@ class Task:
     def report(self, message: str, fraction: float) -> None:
         self.message, self.fraction = message, fraction
 
+    def stop_if_cancelled(self) -> None:
+        """For the work to call now and then when it runs no command."""
+        if self._cancelled.is_set():
+            raise _CancelledError
+
     def run(
         self,
         command: Sequence[str],

@@ -117,6 +117,10 @@ REMAPS = {
 """How a point map's coordinates enter its embedder, by the configuration's name (spec §3.2)."""
 
 
+SILU_POWER = 0.356
+"""Mean square of silu(x) for standard normal x."""
+
+
 class SwiGLU(nn.Module):
     """w2(silu(w1 x) ⊙ w3 x), without biases; the hidden width follows the output's (spec §3.3)."""
 
@@ -127,6 +131,10 @@ class SwiGLU(nn.Module):
         self.w1 = nn.Linear(in_channels, hidden, bias=False)
         self.w2 = nn.Linear(hidden, out_channels, bias=False)
         self.w3 = nn.Linear(in_channels, hidden, bias=False)
+        # Unit variance in, unit variance out: tokens that begin small are heard late by the flow model.
+        for gate in (self.w1, self.w3):
+            nn.init.normal_(gate.weight, std=in_channels**-0.5)
+        nn.init.normal_(self.w2.weight, std=(hidden * SILU_POWER) ** -0.5)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.w2(F.silu(self.w1(x)) * self.w3(x))

@@ -1,32 +1,83 @@
-"""Masks and clicks drawn over the photo in the Image Editor."""
+"""Masks drawn over the photo in the Image Editor.
 
-import math
+A mask lies on the graphics card as a texture of one channel, made anew only when the mask changes; colour
+and outline are the shader's, so that the outline is as wide on the screen at every zoom.
+"""
+
+from typing import NamedTuple
 
 import bpy
 import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
-from .core import masks
+from . import marks, pointer
+from .core.colors import linear_from_srgb
+from .core.shapes import Shape, bounds_of
+from .screen import Screen
 
-FILL_OPACITY = 0.3
-ACTIVE_FILL_OPACITY = 0.5
+FILL_OPACITY, ACTIVE_FILL_OPACITY = 0.15, 0.35
+OUTLINE_WIDTH = 2.0
+"""Pixels of the screen: in the object's colour inside the mask, dark outside; shows on any photo."""
+
 LARGEST_TEXTURE = 2048
 """Pixels of the longer side; a larger mask is shown by every n-th pixel."""
 
-POINT_RADIUS, INACTIVE_POINT_RADIUS = 6.0, 4.0
-RIM_WIDTH = 0.25
-"""Of the white rim around a point, in radii."""
+OWN, GIVEN_AWAY = 1.0, 0.5
+"""Values of the texture: in the object's mask, or taken from it by a smaller object."""
 
-RIM = (1.0, 1.0, 1.0, 1.0)
-POSITIVE = (0.10, 0.75, 0.20, 1.0)
-NEGATIVE = (0.90, 0.15, 0.15, 1.0)
+FRAGMENT_SHADER = """
+bool is_own(vec2 at) {
+    bool is_in_photo = all(greaterThanEqual(at, vec2(0.0))) && all(lessThanEqual(at, vec2(1.0)));
+    return is_in_photo && texture(mask, at).r > 0.75;
+}
 
-_CIRCLE = [(math.cos(2 * math.pi * i / 24), math.sin(2 * math.pi * i / 24)) for i in range(24)]
+float own_share(int places) {
+    float count = 0.0;
+    for (int i = 0; i < places; i++) {
+        float angle = 6.2831853 * float(i) / float(places);
+        count += is_own(uv + reach * vec2(cos(angle), sin(angle))) ? 1.0 : 0.0;
+    }
+    return count / float(places);
+}
 
-_textures: dict[tuple, gpu.types.GPUTexture] = {}
-"""One for each mask as it is shown now; made again only when mask, colour or activity change."""
+void main() {
+    float around = own_share(4);
+    if (around > 0.0 && around < 1.0) {
+        around = own_share(16);
+    }
+    float here = texture(mask, uv).r;
+    if (here > 0.75) {
+        float rim = 1.0 - smoothstep(0.7, 0.95, around);
+        fragColor = vec4(color.rgb, mix(color.a, 1.0, rim));
+    }
+    else {
+        bool is_striped = here > 0.25 && fract((gl_FragCoord.x + gl_FragCoord.y) / 10.0) < 0.3;
+        float shade = 0.6 * smoothstep(0.05, 0.4, around);
+        fragColor = is_striped ? vec4(color.rgb, stripes) : vec4(0.0, 0.0, 0.0, shade);
+    }
+}
+"""
 
+
+Bounds = tuple[float, float, float, float]
+"""Left, top, right, bottom in pixels of the photo, of what a texture shows: nothing else needs drawing."""
+
+
+class MaskTexture(NamedTuple):
+    """A texture, and what it shows; arrays are compared by identity."""
+
+    whole: np.ndarray
+    mask: np.ndarray
+    strokes: int
+    texture: gpu.types.GPUTexture
+    bounds: Bounds
+
+
+_textures: dict[str, MaskTexture] = {}
+"""By prompt, as they are shown now."""
+
+_shader: gpu.types.GPUShader | None = None
 _handle = None
 
 
@@ -37,10 +88,10 @@ def register() -> None:
 
 
 def unregister() -> None:
-    global _handle
+    global _handle, _shader
     if _handle is not None:
         bpy.types.SpaceImageEditor.draw_handler_remove(_handle, "WINDOW")
-        _handle = None
+    _handle = _shader = None
     _textures.clear()
 
 
@@ -50,69 +101,87 @@ def draw() -> None:
     photo = context.scene.sam3d.photo
     if photo is None or context.space_data.image != photo or not context.space_data.overlay.show_overlays:
         return
-    view = context.region.view2d
     prompts = photo.sam3d
+    shapes = prompts.shapes()
+    visible = [prompt for prompt in prompts.prompts if prompt.show_mask]
+    visible.sort(key=lambda prompt: prompt == prompts.active)
     gpu.state.blend_set("ALPHA")
-    shown = {}
-    for prompt in prompts.prompts:
-        if prompt.show_mask and prompt.mask:
-            is_active = prompt == prompts.active
-            key = (hash(prompt.mask), tuple(prompt.color), is_active)
-            shown[key] = _textures.get(key) or _mask_texture(prompt.mask, key[1], is_active)
-            _draw_over_photo(view, shown[key])
-    _textures.clear()
-    _textures.update(shown)
-    for prompt in prompts.prompts:
-        if prompt.show_mask:
-            radius = POINT_RADIUS if prompt == prompts.active else INACTIVE_POINT_RADIUS
-            _draw_clicks(view, prompt.clicks, photo.size, radius * context.preferences.system.ui_scale)
+    for prompt in visible:
+        made = _texture(prompt.uuid, shapes.get(prompt.uuid))
+        if made:
+            _draw_over_photo(context, made, prompt.color, prompt == prompts.active)
+    for uuid in _textures.keys() - {prompt.uuid for prompt in visible}:
+        del _textures[uuid]
+    marks.draw(context, prompts, shapes)
     gpu.state.blend_set("NONE")
 
 
-def mask_colors(mask: np.ndarray, color: tuple[float, float, float], is_active: bool) -> np.ndarray:
-    """(h, w, 4) float32 display-referred, bottom row first: translucent inside, opaque at the outline."""
-    step = math.ceil(max(mask.shape) / LARGEST_TEXTURE)
-    mask = mask[::step, ::step]
-    rgba = np.zeros((*mask.shape, 4), np.float32)
-    rgba[..., :3] = color
-    rgba[mask, 3] = ACTIVE_FILL_OPACITY if is_active else FILL_OPACITY
-    rgba[masks.outline(mask, max(1, round(max(mask.shape) / 500))), 3] = 1.0
-    return rgba[::-1]
+def texture_values(whole: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(h, w) float32, bottom row first, of two (H, W) bool masks: see OWN and GIVEN_AWAY."""
+    step = -(-max(mask.shape) // LARGEST_TEXTURE)
+    values = np.where(mask[::step, ::step], np.float32(OWN), GIVEN_AWAY * whole[::step, ::step])
+    return np.ascontiguousarray(values[::-1], np.float32)
 
 
-def _mask_texture(text: str, color, is_active: bool) -> gpu.types.GPUTexture:
-    rgba = mask_colors(masks.unpack(text), color, is_active)
-    height, width = rgba.shape[:2]
-    values = np.ascontiguousarray(rgba).ravel()
-    return gpu.types.GPUTexture(
-        (width, height), format="RGBA8", data=gpu.types.Buffer("FLOAT", values.size, values)
-    )
+def _texture(uuid: str, shape) -> MaskTexture | None:
+    held = pointer.pointer.stroke if pointer.pointer else None
+    if held and held[0] == uuid:
+        shape, strokes = Shape(held[1], held[1]), pointer.pointer.strokes
+    elif shape:
+        strokes = 0
+    else:
+        _textures.pop(uuid, None)
+        return None
+    made = _textures.get(uuid)
+    if not made or made.whole is not shape.whole or made.mask is not shape.mask or made.strokes != strokes:
+        values = texture_values(shape.whole, shape.mask)
+        buffer = gpu.types.Buffer("FLOAT", values.size, values.ravel())
+        texture = gpu.types.GPUTexture(values.shape[::-1], format="R8", data=buffer)
+        made = MaskTexture(shape.whole, shape.mask, strokes, texture, bounds_of(shape.whole))
+        _textures[uuid] = made
+    return made
 
 
-def _draw_over_photo(view, texture: gpu.types.GPUTexture) -> None:
-    left, bottom = view.view_to_region(0, 0, clip=False)
-    right, top = view.view_to_region(1, 1, clip=False)
-    shader = gpu.shader.from_builtin("IMAGE")
-    corners = {
-        "pos": ((left, bottom), (right, bottom), (right, top), (left, top)),
-        "texCoord": ((0, 0), (1, 0), (1, 1), (0, 1)),
+def _draw_over_photo(context, made: MaskTexture, color, is_active: bool) -> None:
+    screen = Screen(context)
+    height, width = made.mask.shape
+    line = OUTLINE_WIDTH * screen.scale / screen.zoom  # in pixels of the photo
+    left, top = (max(0.0, side - line) for side in made.bounds[:2])
+    right, bottom = min(width, made.bounds[2] + line), min(height, made.bounds[3] + line)
+    shader = _mask_shader()
+    shader.bind()
+    shader.uniform_sampler("mask", made.texture)
+    linear = linear_from_srgb(np.array(color))  # as Blender's own shaders pass colours to its framebuffer
+    shader.uniform_float("color", (*linear, ACTIVE_FILL_OPACITY if is_active else FILL_OPACITY))
+    shader.uniform_float("reach", (line / width, line / height))
+    shader.uniform_float("stripes", ACTIVE_FILL_OPACITY if is_active else 0.0)
+    corners = [(left, bottom), (right, bottom), (right, top), (left, top)]
+    quad = {
+        "pos": [screen.place(*corner) for corner in corners],
+        "texCoord": [(x / width, 1 - y / height) for x, y in corners],
     }
-    shader.bind()
-    shader.uniform_sampler("image", texture)
-    batch_for_shader(shader, "TRI_FAN", corners).draw(shader)
+    batch_for_shader(shader, "TRI_FAN", quad).draw(shader)
 
 
-def _draw_clicks(view, clicks, photo_size, radius: float) -> None:
-    width, height = photo_size
-    for click in clicks:
-        x, y = view.view_to_region(click.x / width, 1 - click.y / height, clip=False)
-        _draw_disc(x, y, radius * (1 + RIM_WIDTH), RIM)
-        _draw_disc(x, y, radius, POSITIVE if click.positive else NEGATIVE)
-
-
-def _draw_disc(x: float, y: float, radius: float, color) -> None:
-    shader = gpu.shader.from_builtin("UNIFORM_COLOR")
-    shader.bind()
-    shader.uniform_float("color", color)
-    circle = [(x + radius * dx, y + radius * dy) for dx, dy in _CIRCLE]
-    batch_for_shader(shader, "TRI_FAN", {"pos": circle}).draw(shader)
+def _mask_shader() -> gpu.types.GPUShader:
+    """Compiled at the first draw, when there is a graphics context."""
+    global _shader
+    if _shader is None:
+        between = gpu.types.GPUStageInterfaceInfo("sam3d_mask")
+        between.smooth("VEC2", "uv")
+        info = gpu.types.GPUShaderCreateInfo()
+        info.push_constant("MAT4", "ModelViewProjectionMatrix")
+        info.push_constant("VEC4", "color")
+        info.push_constant("VEC2", "reach")
+        info.push_constant("FLOAT", "stripes")
+        info.sampler(0, "FLOAT_2D", "mask")
+        info.vertex_in(0, "VEC2", "pos")
+        info.vertex_in(1, "VEC2", "texCoord")
+        info.vertex_out(between)
+        info.fragment_out(0, "VEC4", "fragColor")
+        info.vertex_source(
+            "void main() { uv = texCoord; gl_Position = ModelViewProjectionMatrix * vec4(pos, 0.0, 1.0); }"
+        )
+        info.fragment_source(FRAGMENT_SHADER)
+        _shader = gpu.shader.create_from_info(info)
+    return _shader

@@ -2,7 +2,7 @@
 
 import bpy
 
-from . import installation, session, thumbnails
+from . import installation, pointer, session, thumbnails
 from .panels import CATEGORY, draw_installation, draw_sentence
 from .scene import photo as photos
 
@@ -22,7 +22,10 @@ class SAM3D_UL_prompts(bpy.types.UIList):
         swatch = row.row()
         swatch.ui_units_x = 0.5
         swatch.prop(item, "color", text="")
-        row.prop(item, "name", text=f"{index + 1}", emboss=False)
+        number = row.row()
+        number.ui_units_x = 0.8
+        number.label(text=str(index + 1))
+        row.prop(item, "name", text="", emboss=False)
         state = row.row()
         state.alignment = "RIGHT"
         state.label(**_state(item, shape))
@@ -41,7 +44,8 @@ def _state(prompt, shape) -> dict[str, str]:
 
 def share_of(shape) -> str:
     """How much of the photo an object covers."""
-    return f"{100 * shape.area / shape.mask.size:.2g} %"
+    percent = 100 * shape.area / shape.mask.size
+    return f"{percent:.1f} %" if percent >= 0.1 else "< 0.1 %"
 
 
 class SAM3D_MT_masks(bpy.types.Menu):
@@ -121,8 +125,11 @@ def draw_objects(layout, photo) -> None:
 def draw_marking(layout, settings) -> None:
     """The tool that marks objects, and what it does."""
     column = layout.column(align=True)
-    column.operator("sam3d.click", icon="RESTRICT_SELECT_OFF")
-    column.row(align=True).prop(settings, "marking", expand=True)
+    column.operator("sam3d.click", icon="RESTRICT_SELECT_OFF", depress=pointer.pointer is not None)
+    for pair in (("ADD", "EXCLUDE"), ("BRUSH", "ERASE")):
+        row = column.row(align=True)
+        for marking in pair:
+            row.prop_enum(settings, "marking", marking)
     if settings.marking in {"BRUSH", "ERASE"}:
         column.prop(settings, "brush_radius")
 
@@ -149,7 +156,7 @@ def draw_active(layout, photo) -> None:
         row.operator("sam3d.clear_brush", text="", icon="X", emboss=False)
     shape = photo.shapes().get(prompt.uuid)
     if shape:
-        column.label(text=f"Covers {shape.area:,} pixels, {share_of(shape)} of the photo".replace(",", " "))
+        column.label(text=f"{shape.area:,} pixels".replace(",", " "))
     if prompt.message:
         draw_sentence(layout, prompt.message, icon="ERROR")
     elif shape and shape.warning:

@@ -9,9 +9,6 @@ import numpy as np
 
 from . import masks
 
-HANDLE_GRID = 96
-"""Cells along the longer side of the mask in which its handle is placed."""
-
 
 class Marked(NamedTuple):
     """What an object's mask is made of, as texts of `masks.pack`, '' for nothing.
@@ -40,9 +37,16 @@ class Shape:
         return int(np.count_nonzero(self.mask))
 
     @cached_property
-    def handle(self) -> tuple[float, float]:
-        """(x, y) in pixels, well inside the mask, where its number is shown."""
-        return inner_point(self.mask if self.area else self.whole)
+    def bounds(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of the mask in pixels; of the whole where nothing is left of it."""
+        return bounds_of(self.mask if self.area else self.whole)
+
+    @cached_property
+    def top(self) -> tuple[float, float]:
+        """(x, y) in pixels of the middle of the mask's highest row."""
+        top = self.bounds[1]
+        columns = np.flatnonzero((self.mask if self.area else self.whole)[top])
+        return (float(columns.mean()) + 0.5 if len(columns) else 0.0), float(top)
 
     @cached_property
     def warning(self) -> str:
@@ -83,20 +87,9 @@ def shared_out(wholes: Sequence[np.ndarray]) -> list[np.ndarray]:
     return own
 
 
-def inner_point(mask: np.ndarray) -> tuple[float, float]:
-    """(x, y) in pixels of a place in the mask that is far from its edge; (0, 0) of an empty mask."""
+def bounds_of(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of a (H, W) bool mask in pixels; zeros of an empty one."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
-        return 0.0, 0.0
-    top, left = int(rows[0]), int(columns[0])
-    cut = mask[top : rows[-1] + 1, left : columns[-1] + 1]
-    step = -(-max(cut.shape) // HANDLE_GRID)
-    cells = np.pad(cut[::step, ::step], 1)
-    inner = cells
-    while cells.any():
-        inner, cells = cells, cells & masks.shrunk(cells)
-    places = np.argwhere(inner[1:-1, 1:-1])
-    if not len(places):  # so thin that every step missed it
-        places, step = np.argwhere(cut), 1
-    middle = places[np.argmin(((places - places.mean(axis=0)) ** 2).sum(axis=1))]
-    return left + middle[1] * step + 0.5, top + middle[0] * step + 0.5
+        return 0, 0, 0, 0
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1

@@ -12,74 +12,20 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 import hands  # noqa: E402
+import marking  # noqa: E402
 
 from tools import extension  # noqa: E402
 
 OUTPUT = Path(sys.argv[sys.argv.index("--") + 1])
 SAMPLES = ROOT / "samples"
 TAB = "SAM 3D"
-CLICK_ACCURACY = 4
-"""Pixels of the photo, of which one of the window covers about two."""
-
-MASK_SECONDS = 60
 RECONSTRUCTION_SECONDS = 400
 CANCEL_SECONDS = 3
 LONGEST_BLOCK_SECONDS = 1.0
 
 
-def place_of(x: float, y: float) -> tuple[float, float]:
-    """Where the photo's pixel is in the window."""
-    editor = hands.area("IMAGE_EDITOR")
-    view = hands.region(editor, "WINDOW")
-    width, height = bpy.context.scene.sam3d.photo.size
-    column, row = view.view2d.view_to_region(x / width, 1 - y / height, clip=False)
-    return view.x + column, view.y + row
-
-
-def prompts():
-    return bpy.context.scene.sam3d.photo.sam3d.prompts
-
-
 def meshes() -> list[str]:
     return sorted(obj.name for obj in bpy.context.scene.objects if obj.type == "MESH")
-
-
-def click_objects(clicks: dict) -> hands.Steps:
-    editor = hands.area("IMAGE_EDITOR")
-    for name, clicked in clicks["objects"].items():
-        with hands.inside(editor):
-            bpy.ops.sam3d.add_object(name=name)
-            bpy.ops.sam3d.click("INVOKE_DEFAULT")
-        yield 0.2
-        for kind in ("positive", "negative"):
-            for x, y in clicked[kind]:
-                yield from hands.click(*place_of(x, y), alt=kind == "negative")
-        yield from hands.key("RET", *place_of(*clicked["positive"][0]))
-        made = prompts()[name]
-        yield 0.2
-        expected = clicked["positive"] + clicked["negative"]
-        assert len(made.clicks) == len(expected), f"{name}: {len(made.clicks)} clicks of {len(expected)}"
-        for click, (x, y) in zip(made.clicks, expected, strict=True):
-            assert abs(click.x - x) < CLICK_ACCURACY and abs(click.y - y) < CLICK_ACCURACY, (
-                f"{name}: {click.x, click.y} is not {x, y}"
-            )
-    yield from hands.wait_until(every_mask_is_there, MASK_SECONDS)
-
-
-def every_mask_is_there() -> bool:
-    return all(prompt.mask and prompt.is_current for prompt in prompts())
-
-
-def undo_and_redo_a_click(name: str) -> hands.Steps:
-    place = place_of(512, 30)
-    before = len(prompts()[name].clicks)
-    yield from hands.key("Z", *place, ctrl=True)
-    yield 0.3
-    assert len(prompts()[name].clicks) == before - 1, "Ctrl Z takes one click back"
-    yield from hands.key("Z", *place, ctrl=True, shift=True)
-    yield 0.3
-    assert len(prompts()[name].clicks) == before, "Ctrl Shift Z brings it back"
-    yield from hands.wait_until(every_mask_is_there, MASK_SECONDS)
 
 
 def reconstruct(actions) -> hands.Steps:
@@ -107,7 +53,7 @@ def cancel(actions) -> hands.Steps:
     assert actions.is_reconstructing()
     yield from hands.screenshot(OUTPUT / "progress.png")
     began = time.monotonic()
-    yield from hands.key("ESC", *place_of(512, 30))
+    yield from hands.key("ESC", *marking.place_of(512, 30))
     yield from hands.wait_until(lambda: not actions.is_reconstructing(), CANCEL_SECONDS)
     print(f"cancelled after {time.monotonic() - began:.2f} s", flush=True)
     yield 0.5
@@ -167,9 +113,11 @@ def journey() -> hands.Steps:
     with hands.inside(editor):
         bpy.ops.image.view_all(fit_view=True)
     yield 0.5
-    yield from click_objects(clicks)
+    yield from marking.click_objects(clicks, SAMPLES / "masks")
     yield from hands.screenshot(OUTPUT / "panel.png")
-    yield from undo_and_redo_a_click(list(clicks["objects"])[-1])
+    yield from marking.undo_and_redo_a_click(list(clicks["objects"])[-1])
+    yield from marking.correct_by_hand("toadstool", SAMPLES / "masks")
+    yield from marking.look_closer("snowman", OUTPUT)
     yield from reconstruct(actions)
     assert meshes() == sorted(clicks["objects"])
     yield from cancel(actions)

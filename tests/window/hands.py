@@ -80,6 +80,25 @@ def click(x: float, y: float, **modifiers: bool) -> Steps:
         yield 0.1
 
 
+def drag(places: list[tuple[float, float]], **modifiers: bool) -> Steps:
+    """Left button down at the first place, over all others, and up at the last."""
+    for number, (x, y) in enumerate(places):
+        x, y = round(x), round(y)
+        window().event_simulate(type="MOUSEMOVE", value="NOTHING", x=x, y=y, **modifiers)
+        yield 0.1
+        if number == 0:
+            window().event_simulate(type="LEFTMOUSE", value="PRESS", x=x, y=y, **modifiers)
+            yield 0.1
+    window().event_simulate(type="LEFTMOUSE", value="RELEASE", x=x, y=y, **modifiers)
+    yield 0.1
+
+
+def point_at(x: float, y: float) -> Steps:
+    """Move the mouse there."""
+    window().event_simulate(type="MOUSEMOVE", value="NOTHING", x=round(x), y=round(y))
+    yield 0.2
+
+
 def key(kind: str, x: float, y: float, **modifiers: bool) -> Steps:
     """Press a key while the mouse is at a place in the window."""
     for value in ("PRESS", "RELEASE"):

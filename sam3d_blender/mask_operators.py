@@ -3,7 +3,6 @@
 import bpy
 from bpy.props import (
     BoolProperty,
-    CollectionProperty,
     FloatProperty,
     FloatVectorProperty,
     IntProperty,
@@ -78,20 +77,27 @@ class SAM3D_OT_brush(NeedsPhoto, Action, bpy.types.Operator):
     bl_idname = "sam3d.brush"
     bl_label = "Brush Mask"
 
-    stroke: CollectionProperty(
-        type=bpy.types.OperatorMousePath,
+    stroke: StringProperty(
         name="Stroke",
-        description=f'Places along the stroke, each {{"loc": (x, y)}}, {FROM_TOP_LEFT}',
+        description=f'Places along the stroke, "x,y x,y x,y", {FROM_TOP_LEFT}',
+        options={"SKIP_SAVE"},
     )
     radius: FloatProperty(name="Radius", default=10, min=0, description="In pixels of the photo")
     erase: BoolProperty(name="Erase", description="Paint out of the mask")
     object: object_name()
 
     def act(self, context):
-        points = [tuple(place.loc) for place in self.stroke]
-        if not points:
-            raise ArtistError("The stroke has no places; give at least one.")
-        marking.brush_mask(points, self.radius, self.erase, self.object or None)
+        marking.brush_mask(_places(self.stroke), self.radius, self.erase, self.object or None)
+
+
+def _places(stroke: str) -> list[tuple[float, float]]:
+    try:
+        places = [(float(x), float(y)) for x, y in (place.split(",") for place in stroke.split())]
+    except ValueError:
+        places = []
+    if not places:
+        raise ArtistError(f"“{stroke}” is no stroke; give its places as “x,y x,y x,y”.")
+    return places
 
 
 class SAM3D_OT_clear_brush(NeedsPhoto, Action, bpy.types.Operator):

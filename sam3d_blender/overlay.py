@@ -17,7 +17,7 @@ from .core.shapes import Shape, bounds_of
 from .screen import Screen
 
 FILL_OPACITY, ACTIVE_FILL_OPACITY = 0.15, 0.35
-OUTLINE_WIDTH = 2.0
+OUTLINE_WIDTH = 3.0
 """Pixels of the screen: in the object's colour inside the mask, dark outside; shows on any photo."""
 
 LARGEST_TEXTURE = 2048

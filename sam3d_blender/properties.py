@@ -90,8 +90,8 @@ class SAM3D_PG_prompt(bpy.types.PropertyGroup):
 
     @property
     def is_current(self) -> bool:
-        """Whether the mask is the one that the clicks ask for."""
-        return self.is_given or self.mask_key == self.key
+        """Whether the mask is the one that the clicks ask for; never while all of them exclude."""
+        return self.is_given or (self.mask_key == self.key and bool(self.key or not self.clicks))
 
 
 class SAM3D_PG_photo(bpy.types.PropertyGroup):

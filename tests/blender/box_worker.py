@@ -1,8 +1,8 @@
 """A worker with the real door and a very plain model: every mask becomes a box that fills it.
 
-Segmentation: a square around each positive click. Geometry: the camera's focal length is the photo's width,
-and each box stands DEPTH in front of it, turned by ROTATION, its centre on the middle of the mask's
-bounding box, its longest side as large as the mask is high. Seed 99 never ends by itself.
+Segmentation: the box, and a square around each positive click. Geometry: the camera's focal length is the
+photo's width, and each box stands DEPTH in front of it, turned by ROTATION, its centre on the middle of the
+mask's bounding box, its longest side as large as the mask is high. Seed 99 never ends by itself.
 """
 
 import time
@@ -40,6 +40,9 @@ def size_of(photo: protocol.PhotoFile) -> tuple[int, int]:
 def segment(request, progress):
     progress("segment", 0.0)
     mask = np.zeros(size_of(request.photo), bool)
+    if request.box:
+        left, top, right, bottom = (round(side) for side in request.box)
+        mask[top:bottom, left:right] = True
     for (x, y), positive in zip(request.points, request.labels, strict=True):
         rows = slice(max(0, int(y) - CLICK_RADIUS), int(y) + CLICK_RADIUS)
         mask[rows, max(0, int(x) - CLICK_RADIUS) : int(x) + CLICK_RADIUS] = positive

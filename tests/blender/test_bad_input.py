@@ -53,6 +53,50 @@ def test_a_mask_of_another_size(photo, tmp_path):
     assert not photo.sam3d.prompts
 
 
+def test_a_photo_in_place_of_a_mask(photo, photo_file):
+    assert "100% of “a photo.png” is grey" in refusal(bpy.ops.sam3d.add_mask, filepath=str(photo_file))
+    assert not photo.sam3d.prompts
+
+
+def test_clicks_that_all_exclude(photo):
+    bpy.ops.sam3d.add_object(name="cup")
+    assert bpy.ops.sam3d.add_click(x=30, y=40, positive=False) == {"FINISHED"}
+    assert "All clicks exclude" in photo.sam3d.prompts["cup"].message
+    assert "“cup” cannot be reconstructed. All clicks exclude" in refusal(bpy.ops.sam3d.reconstruct)
+    bpy.ops.sam3d.add_click(x=70, y=40)
+    assert photo.sam3d.prompts["cup"].message == ""
+
+
+def test_a_box_or_a_stroke_outside_the_photo(photo):
+    assert "128 × 96" in refusal(bpy.ops.sam3d.set_box, box=(200, 10, 300, 50))
+    assert "128 × 96" in refusal(bpy.ops.sam3d.brush, stroke="-40,10", radius=5)
+    assert "“7 8” is no stroke" in refusal(bpy.ops.sam3d.brush, stroke="7 8", radius=5)
+    assert not photo.sam3d.prompts
+
+
+def test_a_photo_that_has_changed_on_disk_since(photo, photo_file):
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    mask = photo.sam3d.active.mask
+    pictures.write(photo_file, np.full((96, 128, 3), 0.8, np.float32))
+    assert "changed on disk" in refusal(bpy.ops.sam3d.add_click, x=60, y=40)
+    assert "changed on disk" in refusal(bpy.ops.sam3d.reconstruct)
+    assert (len(photo.sam3d.active.clicks), photo.sam3d.active.mask) == (1, mask)
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    assert bpy.context.scene.sam3d.photo == photo
+    assert photo.pixels[0] == pytest.approx(0.8, abs=0.01)
+    assert bpy.ops.sam3d.reconstruct() == {"FINISHED"}
+
+
+def test_a_photo_that_has_another_size_now(photo, photo_file):
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    pictures.write(photo_file, np.full((50, 60, 3), 0.8, np.float32))
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    now = bpy.context.scene.sam3d.photo
+    assert now != photo and tuple(now.size) == (60, 50) and not now.sam3d.prompts
+    assert len(photo.sam3d.prompts) == 1
+    assert bpy.ops.sam3d.add_click(x=30, y=40) == {"FINISHED"}
+
+
 def test_an_empty_mask(photo, tmp_path):
     pictures.write(tmp_path / "empty.png", np.zeros((96, 128, 3), np.float32))
     assert "empty.png" in refusal(bpy.ops.sam3d.add_mask, filepath=str(tmp_path / "empty.png"))

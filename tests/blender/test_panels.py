@@ -69,6 +69,26 @@ def test_a_mask_from_a_file_is_told_apart(photo, drawn, mask_file):
     assert "Given mask" in drawn("PhotoPanel")
 
 
+def test_what_the_mask_is_made_of_can_be_taken_away(photo, drawn):
+    bpy.ops.sam3d.set_box(box=(20, 30, 50, 50))
+    bpy.ops.sam3d.brush(stroke="70,70", radius=6)
+    notes = drawn("PhotoPanel")
+    assert {"Box", "operator sam3d.remove_box", "Brushed by hand", "operator sam3d.clear_brush"} <= set(notes)
+
+
+def test_a_poor_mask_is_warned_of(photo, drawn):
+    bpy.ops.sam3d.set_box(box=(0, 30, 10, 50))
+    said = " ".join(drawn("PhotoPanel"))
+    assert "Touches the edge of the photo" in said and "Only 200 pixels" in said
+
+
+def test_a_photo_that_changed_on_disk_can_be_loaded_again(photo, photo_file, drawn):
+    assert "operator sam3d.load_photo" not in drawn("PhotoPanel")
+    photo_file.write_bytes(photo_file.read_bytes() + b" ")
+    notes = drawn("PhotoPanel")
+    assert "operator sam3d.load_photo" in notes and "Load It Again" in notes
+
+
 def test_why_an_object_has_no_mask_is_said_in_full(photo, drawn):
     bpy.ops.sam3d.add_object(name="cup")
     sentence = "Nothing was found at the clicks; click in the middle of the object."

@@ -6,7 +6,7 @@ constants are all in these files.
 """
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import UnionType
 from typing import get_args, get_origin
@@ -53,6 +53,18 @@ class PipelineConfig:
     slat_cfg_strength: float = 1.0
     slat_cfg_interval: tuple[float, float] = (0.0, 500.0)
     layout_refinement: bool = False
+    dtype: str = "float16"
+    presets: dict[str, dict] = field(default_factory=dict)
+
+    def with_preset(self, name: str) -> "PipelineConfig":
+        """These settings with those of a preset in place; the release's own have the name "reference".
+
+        Raises CheckpointError for a name that the model does not know.
+        """
+        if name not in self.presets:
+            known = ", ".join(self.presets) or "none"
+            raise CheckpointError(f"The model has no preset {name!r}: choose one of those it has ({known}).")
+        return dataclasses.replace(self, **self.presets[name])
 
 
 def read_yaml(path: Path) -> dict:
@@ -99,6 +111,8 @@ def as_record(record: type, content: dict, path: Path):
 def _convert(value, kind, name: str, path: Path):
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return as_record(kind, value, path)
+    if get_origin(kind) is dict and isinstance(value, dict):
+        return value
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(_convert(item, get_args(kind)[0], name, path) for item in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -122,4 +136,7 @@ def read_pipeline(folder: Path) -> PipelineConfig:
             f"{path} is not that of a converted model: convert the folder in the add-on's preferences, "
             "or with python -m vendor_model.checkpoints convert."
         )
-    return as_record(PipelineConfig, content, path)
+    config = as_record(PipelineConfig, content, path)
+    for settings in config.presets.values():
+        as_record(PipelineConfig, content | settings, path)  # says what is wrong with them
+    return config

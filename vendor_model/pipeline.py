@@ -1,11 +1,12 @@
 """Photo and masks to posed, coloured objects: the stages in order (spec pipeline.md §2).
 
 A photo's point map and the condition tokens of the whole picture are computed once. Objects go through
-the stages together, one stage after the other.
+the stages together, one stage after the other, so that each part of the model is loaded once a photo where
+memory is short.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -20,10 +21,18 @@ from vendor_model.device import choose_device
 from vendor_model.errors import EmptyReconstructionError, MaskError
 from vendor_model.layout.pose import decode_pose
 from vendor_model.layout.refinement import RefinementSettings, mask_iou, refine_pose
-from vendor_model.models.conditioning import EmbedderFuser
+from vendor_model.memory import is_out_of_memory
 from vendor_model.models.texture_flow import denormalise
 from vendor_model.models.voxel_decoder import tokens_to_grid
-from vendor_model.preprocessing import PreparedPhoto, geometry_inputs, prepare_photo, texture_inputs
+from vendor_model.precision import convert, product_dtype
+from vendor_model.preprocessing import (
+    PHOTO_INPUTS,
+    PreparedPhoto,
+    geometry_inputs,
+    prepare_photo,
+    texture_inputs,
+)
+from vendor_model.residency import SMALLER, MemoryMode, Residency
 from vendor_model.sampling import SamplerSettings, draw_noise, sample, step_size
 from vendor_model.sparse.grid import SparseGrid
 from vendor_model.surface.cleaning import drop_inner_shells
@@ -35,12 +44,14 @@ from vendor_model.voxels import occupied, sparse_structure
 
 @dataclass(frozen=True)
 class PhotoScene:
-    """What all objects of one photo share: its point map and the prepared pictures of both stages."""
+    """What all objects of one photo share: its point map, the prepared pictures of both stages, and, once
+    they are made, the condition tokens of the whole picture by embedder and input."""
 
     photo: Photo
     point_map: PointMap
     geometry_photo: PreparedPhoto
     texture_photo: PreparedPhoto
+    tokens: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,16 +67,39 @@ class Shape:
 
 
 class Pipeline:
-    """A loaded model. `set_photo` once, then `reconstruct` as often as wanted."""
+    """A model at work. `set_photo` once, then `reconstruct` as often as wanted.
 
-    def __init__(self, config: PipelineConfig, modules: Mapping[str, nn.Module], device: torch.device):
-        self.config, self.modules, self.device = config, modules, device
+    notify: told in a sentence when memory ran out and a smaller memory mode takes over.
+    """
+
+    def __init__(
+        self, config: PipelineConfig, models: Residency, notify: Callable[[str], None] = lambda sentence: None
+    ):
+        self.config, self.models, self.notify = config, models, notify
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto") -> "Pipeline":
-        """Read a model folder; raises CheckpointError, or UserError for a device that is not there."""
+    def load(cls, folder: Path, device: str = "auto", memory: MemoryMode | None = None) -> "Pipeline":
+        """Read a model folder. memory: None to have the mode chosen from the memory that is free.
+
+        Raises CheckpointError, or UserError for a device that is not there.
+        """
         config, chosen = read_pipeline(folder), choose_device(device)
-        return cls(config, checkpoints.load(folder, config, chosen), chosen)
+
+        def dtype(name: str) -> torch.dtype:
+            return product_dtype(name, chosen, config.dtype)
+
+        def load(name: str) -> nn.Module:
+            kept = torch.float32 if dtype(name) == torch.float32 else None
+            return convert(checkpoints.load_module(folder, config, name, chosen, kept), dtype(name))
+
+        models = Residency(load, dtype, chosen, checkpoints.size(folder, config), memory)
+        if models.mode == MemoryMode.HIGH:
+            models.load_all(name for names in checkpoints.WEIGHTS.values() for name in names)
+        return cls(config, models)
+
+    @property
+    def device(self) -> torch.device:
+        return self.models.device
 
     @torch.no_grad()
     def set_photo(
@@ -76,9 +110,8 @@ class Pipeline:
         known_points: (h, w, 3) in the camera frame from a scanner or another model, in place of the depth
         model's. Raises PhotoError when there is no surface to be seen.
         """
-        progress("depth", 0.0)
         if known_points is None:
-            point_map = estimate_point_map(self.modules["depth_model"], photo)
+            (point_map,) = self._stage("depth", [photo], self._estimate_points, progress)
         else:
             point_map = external_point_map(known_points, photo.size, photo.focal_px)
         return prepare_scene(self.config, photo, point_map)
@@ -91,23 +124,28 @@ class Pipeline:
         seed: int,
         progress: Progress,
         refine_layout: bool | None = None,
+        preset: str | None = None,
     ) -> list[Reconstruction]:
         """One object for each mask (H, W) bool, in their order.
 
         refine_layout: correct the poses by render-and-compare; None as the model's configuration says.
-        Raises MaskError, or EmptyReconstructionError for an object without any solid voxel.
+        preset: of the configuration, how to sample; None as the configuration itself says.
+        Raises MaskError, CheckpointError for a preset that the model does not have, or
+        EmptyReconstructionError for an object without any solid voxel.
         """
-        config = self.config
+        config = self.config if preset is None else self.config.with_preset(preset)
         check_masks(masks, scene.photo.size)
         refine = config.layout_refinement if refine_layout is None else refine_layout
-        each = partial(_each_object, progress=progress)
+        each = partial(self._stage, progress=progress)
         tokens = each("conditioning", masks, lambda mask, _: self.geometry_condition(scene, mask))
-        shapes = each("geometry", tokens, lambda token, step: self.sample_shape(*token, seed, step))
+        shapes = each(
+            "geometry", tokens, lambda token, step: self.sample_shape(*token, seed, step, config=config)
+        )
         texture_tokens = each("conditioning", masks, lambda mask, _: self.texture_condition(scene, mask))
         latents = each(
             "texture",
             list(zip(shapes, texture_tokens, strict=True)),
-            lambda pair, step: self.sample_texture(*pair, step),
+            lambda pair, step: self.sample_texture(*pair, step, config=config),
         )
         decoded = each(
             "surface",
@@ -130,18 +168,22 @@ class Pipeline:
             near = clip_far(scene.point_map.points, mask, factor)
             photo = replace(photo, points=torch.from_numpy(near).permute(2, 0, 1))
         inputs = geometry_inputs(photo, mask, self.config.ss_preprocessor)
-        return self._condition(self.modules["ss_condition_embedder"], inputs), inputs
+        return self._condition("ss_condition_embedder", scene, inputs), inputs
 
     def texture_condition(self, scene: PhotoScene, mask: np.ndarray) -> Tensor:
         """Condition tokens (1, T, C) of an object's second stage."""
         inputs = texture_inputs(scene.texture_photo, mask, self.config.slat_preprocessor)
-        return self._condition(self.modules["slat_condition_embedder"], inputs)
+        return self._condition("slat_condition_embedder", scene, inputs)
 
     def sample_shape(
-        self, tokens: Tensor, inputs: Mapping[str, Tensor], seed: int, on_step: Callable[[float], None]
+        self,
+        tokens: Tensor,
+        inputs: Mapping[str, Tensor],
+        seed: int,
+        on_step: Callable[[float], None],
+        config: PipelineConfig,
     ) -> Shape:
         """Voxels and pose of one object (spec geometry.md §6–8). Raises EmptyReconstructionError."""
-        config, flow = self.config, self.modules["ss_flow"]
         generator = torch.Generator().manual_seed(seed)
         settings = SamplerSettings(
             config.ss_inference_steps,
@@ -151,39 +193,49 @@ class Pipeline:
             no_shortcut=not config.use_stage1_distillation,
         )
         told = step_size(settings, self.device)
-        latents = sample(
-            partial(flow, context=flow.prepare_context(tokens), d=told),
-            partial(flow, context=flow.unconditional_context(), d=told),
-            draw_noise(flow.latent_shapes(), generator, self.device),
-            settings,
-            lambda done, _: on_step(done / settings.inference_steps),
-        )
-        logits = self.modules["ss_decoder"](tokens_to_grid(latents["shape"]))
+        with self.models.running("ss_flow") as flow:
+            context = flow.prepare_context(tokens, self.models.keeps_context)
+            latents = sample(
+                partial(flow, context=context, d=told),
+                partial(flow, context=flow.unconditional_context(), d=told),
+                draw_noise(flow.latent_shapes(), generator, self.device),
+                settings,
+                lambda done, _: on_step(done / settings.inference_steps),
+            )
+        del context  # the decoder needs its room
+        with self.models.running("ss_decoder") as decoder:
+            logits = decoder(tokens_to_grid(latents["shape"]))
         coords, factor = sparse_structure(logits, config.downsample_ss_dist, generator=generator)
-        latents = {name: value.double().cpu() for name, value in latents.items()}
+        latents = {name: value.cpu().double() for name, value in latents.items()}
         moments = (inputs["pointmap_scale"].double(), inputs["pointmap_shift"].double())
         rotation, translation, scale = decode_pose(latents, *moments, factor)
         pose = Pose(rotation[0].numpy(), translation[0].numpy(), scale[0].numpy())
         return Shape(occupied(logits), coords, pose, generator)
 
-    def sample_texture(self, shape: Shape, tokens: Tensor, on_step: Callable[[float], None]) -> Tensor:
+    def sample_texture(
+        self, shape: Shape, tokens: Tensor, on_step: Callable[[float], None], config: PipelineConfig
+    ) -> Tensor:
         """Structured latent (N, channels) of a shape's voxels, de-normalised (spec texture.md §3)."""
-        config, flow = self.config, self.modules["slat_flow"]
         settings = SamplerSettings(
             config.slat_inference_steps,
             config.slat_rescale_t,
             config.slat_cfg_strength,
             config.slat_cfg_interval,
         )
-        grid = flow.prepare_coords(shape.coords)
-        noise = torch.randn(len(shape.coords), flow.in_channels, generator=shape.generator).to(self.device)
-        latent = sample(
-            partial(flow, grid=grid, context=flow.prepare_context(tokens)),
-            partial(flow, grid=grid, context=flow.unconditional_context()),
-            noise,
-            settings,
-            lambda done, _: on_step(done / settings.inference_steps),
-        )
+        # Of the generator a copy: the stage may have to begin again.
+        generator = torch.Generator()
+        generator.set_state(shape.generator.get_state())
+        with self.models.running("slat_flow") as flow:
+            grid = flow.prepare_coords(shape.coords)
+            noise = torch.randn(len(shape.coords), flow.in_channels, generator=generator).to(self.device)
+            context = flow.prepare_context(tokens, self.models.keeps_context)
+            latent = sample(
+                partial(flow, grid=grid, context=context),
+                partial(flow, grid=grid, context=flow.unconditional_context()),
+                noise,
+                settings,
+                lambda done, _: on_step(done / settings.inference_steps),
+            )
         return denormalise(latent, config.slat_mean, config.slat_std)
 
     def decode(self, grid: SparseGrid, latent: Tensor) -> tuple[Surface, Gaussians]:
@@ -191,21 +243,52 @@ class Pipeline:
 
         Raises EmptyReconstructionError when the mesh has no triangle.
         """
-        decoder = self.modules["slat_decoder_mesh"]
-        features, cubes = decoder(latent, grid)
+        with self.models.running("slat_decoder_mesh") as decoder:
+            features, cubes = decoder(latent, grid)
         surface = to_surface(extract_mesh(features, cubes.coords[:, 1:], decoder.output_resolution))
+        del features, cubes  # the splats need their room
         if not len(surface.faces):
             raise EmptyReconstructionError(
                 "The model found no surface for this object: mark more of it, or try another seed."
             )
-        splats = self.modules["slat_decoder_gs"]
+        with self.models.running("slat_decoder_gs") as splats:
+            head = splats(latent, grid).float()
         parameters = split_head(
-            splats(latent, grid), grid.coords, splats.offset_perturbation, splats.resolution, splats.settings
+            head, grid.coords, splats.offset_perturbation, splats.resolution, splats.settings
         )
         return drop_inner_shells(surface), activate(parameters, splats.settings)
 
-    def _condition(self, embedder: EmbedderFuser, inputs: Mapping[str, Tensor]) -> Tensor:
-        return embedder({name: inputs[name].to(self.device) for name in embedder.input_names})
+    def _estimate_points(self, photo: Photo, _) -> PointMap:
+        with self.models.running("depth_model") as model:
+            return estimate_point_map(model, photo)
+
+    def _condition(self, name: str, scene: PhotoScene, inputs: Mapping[str, Tensor]) -> Tensor:
+        with self.models.running(name) as embedder:
+            placed = {key: inputs[key].to(self.device) for key in embedder.input_names}
+            if name not in scene.tokens:
+                scene.tokens[name] = {key: embedder.tokens(key, placed[key]) for key in PHOTO_INPUTS}
+            return embedder(placed, known=scene.tokens[name])
+
+    def _stage(self, stage: str, items: Sequence, work: Callable, progress: Progress) -> list:
+        """work(item, on_step) of every object, reporting the stage's progress over all of them.
+
+        Where memory runs out an object is begun again in a smaller memory mode, as long as there is one.
+        """
+        results = []
+        while len(results) < len(items):
+            number = len(results)
+            progress(stage, number / len(items))
+            on_step = partial(lambda done, first: progress(stage, (first + done) / len(items)), first=number)
+            try:
+                results.append(work(items[number], on_step))
+                continue
+            except Exception as error:
+                if not is_out_of_memory(error) or self.models.mode not in SMALLER:
+                    raise
+            # Only here, where the error no longer holds on to what was being computed.
+            self.notify(self.models.shrink())
+        self.models.end_stage()
+        return results
 
 
 def prepare_scene(config: PipelineConfig, photo: Photo, point_map: PointMap) -> PhotoScene:
@@ -235,12 +318,3 @@ def place(
     if refine:
         pose = refine_pose(surface, pose, mask, point_map, RefinementSettings()).pose
     return pose, mask_iou(surface, pose, mask, point_map)
-
-
-def _each_object(stage: str, items: Sequence, work: Callable, progress: Progress) -> list:
-    """work(item, on_step) of every object, reporting the stage's progress over all of them."""
-    results = []
-    for number, item in enumerate(items):
-        progress(stage, number / len(items))
-        results.append(work(item, lambda done, number=number: progress(stage, (number + done) / len(items))))
-    return results

@@ -15,6 +15,9 @@ from torch import Tensor
 
 from vendor_model.errors import MaskError
 
+PHOTO_INPUTS = ("rgb_image",)
+"""Inputs of the condition embedders that show the whole photo, whatever the mask."""
+
 Box = tuple[int, int, int, int]
 """(left, top, right, bottom) in pixels, right and bottom exclusive; may reach beyond the photo."""
 

@@ -15,7 +15,7 @@ from typing import BinaryIO, NoReturn
 
 from vendor_model import protocol
 from vendor_model.errors import Cancelled, UserError
-from vendor_model.memory import peak_memory
+from vendor_model.memory import is_out_of_memory, peak_memory
 from vendor_model.protocol import ErrorKind
 
 SECONDS_BETWEEN_PROGRESS = 0.05
@@ -140,11 +140,7 @@ def _answer(handler: Handler, request: object, progress: JobProgress) -> object:
 def describe_failure(error: Exception) -> tuple[ErrorKind, str]:
     """The kind of an unforeseen error and a sentence on it for the artist."""
     words = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if (
-        isinstance(error, MemoryError)
-        or "out of memory" in str(error)
-        or "can't allocate memory" in str(error)
-    ):
+    if is_out_of_memory(error):
         return ErrorKind.MEMORY, (
             f"Memory ran out, the worker had taken up to {peak_memory() / 2**30:.1f} GB: "
             "close other programs, or reconstruct fewer objects at a time, and try again."

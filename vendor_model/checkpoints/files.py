@@ -40,6 +40,12 @@ def load(
     }
 
 
+def size(folder: Path, config: PipelineConfig) -> int:
+    """Bytes of all weights files of a folder that are there."""
+    names = {getattr(config, f"{file}_ckpt_path") for file in WEIGHTS} | {SHARED_FILE}
+    return sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
+
+
 def load_module(
     folder: Path, config: PipelineConfig, name: str, device: torch.device, dtype: torch.dtype | None = None
 ) -> nn.Module:

@@ -1,12 +1,14 @@
 """Condition tokens: what the flow models see of photo, mask and point map (spec geometry.md §3)."""
 
 from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vendor_model.models.dinov2 import DinoV2, EncoderBlock
+from vendor_model.models.layers import exactly
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)  # ImageNet, as DINOv2 was trained
 IMAGE_STD = (0.229, 0.224, 0.225)
@@ -83,7 +85,7 @@ class PointPatchEmbedder(nn.Module):
         points = resize_points(pointmap, self.input_size)
         valid = points.isfinite().all(dim=-1, keepdim=True)
         # Zeros keep the gradient of the projection finite; the token replaces projection and bias.
-        features = self.point_proj(self.remap(points).where(valid, 0.0))
+        features = exactly(self.point_proj, self.remap(points).where(valid, 0.0))
         features = features.where(valid, self.invalid_xyz_token)
         window, count = self.patch_size, self.input_size // self.patch_size
         windows = features.unflatten(2, (count, window)).unflatten(1, (count, window))
@@ -190,6 +192,15 @@ class EmbedderFuser(nn.Module):
             dim=1,
         )
 
-    def forward(self, inputs: Mapping[str, Tensor], drop: Collection[str] = ()) -> Tensor:
-        """Inputs by name (others are ignored) to condition tokens: (B, sum of T, C)."""
-        return self.fuse({name: self.tokens(name, inputs[name]) for name in self.input_names}, drop)
+    def forward(
+        self,
+        inputs: Mapping[str, Tensor],
+        drop: Collection[str] = (),
+        known: Mapping[str, Tensor] = MappingProxyType({}),
+    ) -> Tensor:
+        """Inputs by name (others are ignored) to condition tokens: (B, sum of T, C).
+
+        known: finished tokens of some inputs, which are not looked at again.
+        """
+        made = {name: self.tokens(name, inputs[name]) for name in self.input_names if name not in known}
+        return self.fuse(made | dict(known), drop)

@@ -15,6 +15,7 @@ from vendor_model.models.layers import (
     FeedForward,
     MultiHeadRMSNorm,
     TimestepEmbedder,
+    exactly,
     position_embedding_3d,
 )
 
@@ -69,10 +70,10 @@ class LatentMapping(nn.Module):
         return len(self.pos_emb), self.out_layer.out_features
 
     def encode(self, latent: Tensor) -> Tensor:
-        return self.input_layer(latent) + self.pos_emb
+        return exactly(self.input_layer, latent) + self.pos_emb
 
     def decode(self, tokens: Tensor) -> Tensor:
-        return self.out_layer(_normalise(tokens, OUTPUT_NORM_EPS))
+        return exactly(self.out_layer, _normalise(tokens, OUTPUT_NORM_EPS))
 
 
 class SelfAttention(nn.Module):

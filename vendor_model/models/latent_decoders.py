@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vendor_model.models.geometry_flow import BLOCK_NORM_EPS, OUTPUT_NORM_EPS
-from vendor_model.models.layers import FeedForward, position_embedding_3d
+from vendor_model.models.layers import FeedForward, exactly, position_embedding_3d
 from vendor_model.sparse.attention import Groups, SparseSelfAttention, window_groups
 from vendor_model.sparse.convolution import PointwiseConvolution, SubmanifoldConvolution
 from vendor_model.sparse.grid import SparseGrid
@@ -61,7 +61,7 @@ class DecoderTrunk(nn.Module):
 
     def trunk(self, latent: Tensor, grid: SparseGrid) -> Tensor:
         """De-normalised latent (N, latent_channels) of the grid's cells -> (N, model_channels)."""
-        x = self.input_layer(latent)
+        x = exactly(self.input_layer, latent)
         x = x + position_embedding_3d(grid.coords[:, 1:], self.model_channels)
         layouts = [window_groups(grid, self.window_size, shift) for shift in (0, self.window_size // 2)]
         for index, block in enumerate(self.blocks):
@@ -198,4 +198,7 @@ class MeshDecoder(DecoderTrunk):
         x = self.trunk(latent, grid)
         for block in self.upsample:
             x, grid = block(x, grid), grid.subdivided
-        return self.out_layer(x), grid
+        features = x.new_empty(len(x), FEATURE_CHANNELS, dtype=torch.float32)
+        for start in range(0, len(x), SLICE):
+            features[start : start + SLICE] = exactly(self.out_layer, x[start : start + SLICE])
+        return features, grid

@@ -1,10 +1,18 @@
 """Layers that the geometry and the texture model share."""
 
 import math
+from contextlib import nullcontext
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+
+def exactly(layer: nn.Module, x: Tensor) -> Tensor:
+    """layer(x) in float32, also where products run in 16 bits."""
+    available = torch.amp.is_autocast_available(x.device.type)
+    with torch.autocast(x.device.type, enabled=False) if available else nullcontext():
+        return layer(x.float())
 
 
 def sinusoid(values: Tensor, width: int = 256) -> Tensor:

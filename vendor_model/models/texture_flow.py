@@ -16,7 +16,7 @@ from vendor_model.models.geometry_flow import (
     Constant,
     CrossAttention,
 )
-from vendor_model.models.layers import FeedForward, TimestepEmbedder, position_embedding_3d
+from vendor_model.models.layers import FeedForward, TimestepEmbedder, exactly, position_embedding_3d
 from vendor_model.sparse.attention import Groups, SparseSelfAttention, from_dense, item_groups, to_dense
 from vendor_model.sparse.convolution import SubmanifoldConvolution
 from vendor_model.sparse.grid import SparseGrid
@@ -174,7 +174,7 @@ class TextureFlow(nn.Module):
         time = self.t_embedder(t).expand(fine.batch_size, -1)
         levels = iter(grid.levels)
         level = next(levels)
-        h = self.input_layer(x)
+        h = exactly(self.input_layer, x)
         skips = []
         for block in self.input_blocks:
             h = block(h, level, time)
@@ -187,7 +187,7 @@ class TextureFlow(nn.Module):
         for block in self.out_blocks:
             level = next(levels) if block.resample == "up" else level
             h = block(torch.cat([h, skips.pop()], dim=1), level, time)
-        return self.out_layer(_normalise(h, OUTPUT_NORM_EPS))
+        return exactly(self.out_layer, _normalise(h, OUTPUT_NORM_EPS))
 
     def _initialise(self) -> None:
         for module in self.modules():

@@ -5,7 +5,7 @@ import atexit
 import bpy
 from bpy.app.handlers import persistent
 
-from . import marking, session
+from . import library, marking, session
 from .core.errors import ArtistError
 
 
@@ -43,4 +43,5 @@ def unregister() -> None:
     for handlers, function in HANDLERS:
         handlers.remove(function)
     atexit.unregister(session.stop)
+    library.cancel()
     session.stop()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import bpy
 
-from . import actions, session
+from . import actions, library, session
 from .core.errors import ArtistError
 from .properties import preferences
 from .worker import environment
@@ -40,9 +40,9 @@ def cancel() -> None:
 
 def _start(make_task) -> Task:
     global task
-    if is_under_way() or actions.is_reconstructing():
+    if is_under_way() or library.is_under_way() or actions.is_reconstructing():
         raise ArtistError(
-            "An installation or a reconstruction is under way; wait for it, or cancel it first."
+            "An installation, a download or a reconstruction is under way; wait for it, or cancel it first."
         )
     session.stop()
     task = make_task()

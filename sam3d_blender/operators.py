@@ -6,7 +6,7 @@ from typing import ClassVar
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from . import actions, installation
+from . import actions, installation, session
 from .core.errors import ArtistError
 from .panels import draw_sentence
 from .worker import environment
@@ -210,7 +210,7 @@ def run_task(operator: bpy.types.Operator, start: Callable[[], Task]) -> set[str
     """Start a task that the panel follows; without a window, wait for its end."""
     try:
         task = start()
-        if bpy.app.background and task.wait().error:
+        if bpy.app.background and session.wait(task).error:
             raise ArtistError(task.error)
     except ArtistError as error:
         operator.report({"ERROR"}, str(error))

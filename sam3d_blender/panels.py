@@ -74,14 +74,12 @@ def draw_installation(layout, width: int = 36) -> None:
     )
 
 
-def draw_preferences(layout, preferences) -> None:
-    """Environment, own Python, model: the add-on's preferences."""
+def draw_environment(layout, preferences) -> None:
+    """Environment and own Python: a part of the add-on's preferences."""
     draw_installation(layout, width=90)
-    layout.separator()
     row = layout.row(align=True)
     row.prop(preferences, "python")
     row.operator("sam3d.use_python", text="", icon="FILEBROWSER")
-    layout.prop(preferences, "checkpoint")
 
 
 class SAM3D_PT_image_reconstruct(ReconstructPanel, bpy.types.Panel):

@@ -17,9 +17,16 @@ from bpy.props import (
 from .core.shapes import Marked, Shape, shapes
 from .core.state import Box, Click, object_color, prompt_key
 from .scene.photo import remember_file
+from .worker import releases
 
 ADDON_ID = __package__.rpartition(".")[0] or __package__
 """The extension's root module, under which Blender files its preferences."""
+
+MODELS = (
+    (releases.BUILT_IN, "Mini", "The small model of the add-on: rough forms, quickly, on any machine"),
+    *((name, release.title, release.description) for name, release in releases.releases().items()),
+    (releases.LOCAL, "Local Folder", "A model in a folder of your own"),
+)
 
 MARKINGS = (
     ("ADD", "Include", "Click on the object, or drag a box around it", "ADD", 0),
@@ -196,16 +203,24 @@ class SAM3D_preferences(bpy.types.AddonPreferences):
         name="Python",
         description="A Python that has the model's packages; leave empty to use the environment made here",
     )
+    model: EnumProperty(name="Model", items=MODELS, description="Which model makes the objects")
     checkpoint: StringProperty(
         name="Model Folder",
         subtype="DIR_PATH",
-        description="A folder with a model's configuration and weights; leave empty for the built-in model",
+        description="A folder with a model's configuration and weights, or with released files to convert",
+    )
+    token: StringProperty(
+        name="Token",
+        subtype="PASSWORD",
+        description="Of your Hugging Face account, to download models that ask for one; forgotten afterwards",
     )
 
     def draw(self, context):
-        from .panels import draw_preferences  # panels draw what is defined here
+        from . import model_panel, panels  # which draw what is defined here
 
-        draw_preferences(self.layout, self)
+        panels.draw_environment(self.layout, self)
+        self.layout.separator()
+        model_panel.draw_model(self.layout, self)
 
 
 def show_photo(photo: bpy.types.Image | None) -> None:

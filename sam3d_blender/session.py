@@ -11,7 +11,7 @@ import bpy
 
 from .core.errors import ArtistError
 from .properties import preferences
-from .worker import PACKAGE_ROOT, environment
+from .worker import PACKAGE_ROOT, environment, releases
 from .worker.client import WorkerClient
 from .worker.jobs import Job, JobState
 from .worker.task import Task
@@ -38,22 +38,29 @@ def python() -> Path | None:
 
 
 def checkpoint() -> Path:
-    """The model's folder: from the preferences, or the built-in one."""
+    """The model's folder: the one chosen in the preferences, or the built-in one until that is there."""
     told = preferences()
-    return Path(bpy.path.abspath(told.checkpoint)) if told and told.checkpoint else BUILT_IN_CHECKPOINT
+    chosen = releases.choose(told.model, bpy.path.abspath(told.checkpoint)) if told else None
+    return chosen or BUILT_IN_CHECKPOINT
+
+
+def needed_python() -> Path:
+    """As `python`; raises ArtistError when there is none."""
+    found = python()
+    if found is None:
+        raise ArtistError(
+            "SAM 3D has no Python environment yet; "
+            "press Install in Edit › Preferences › Add-ons › SAM 3D for Blender."
+        )
+    return found
 
 
 def client() -> WorkerClient:
     """The worker, a new one when Python or model have changed. Raises ArtistError without a Python."""
     global _client, _client_facts
-    facts = (python(), checkpoint())
-    if facts[0] is None:
-        raise ArtistError(
-            "SAM 3D has no Python environment yet; "
-            "press Install in Edit › Preferences › Add-ons › SAM 3D for Blender."
-        )
+    facts = (needed_python(), checkpoint())
     if _client is None or facts != _client_facts:
-        stop()
+        stop_worker()
         _client, _client_facts = WorkerClient(*facts), facts
     return _client
 
@@ -66,9 +73,12 @@ def follow(job: Job | Task, on_over: Callable) -> Job | Task:
     return job
 
 
-def wait(job: Job, on_progress: Callable[[Job], None] | None = None) -> Job:
-    """Block until the job is over and its outcome is delivered."""
-    _client.wait(job, on_progress)
+def wait(job: Job | Task, on_progress: Callable[[Job], None] | None = None) -> Job | Task:
+    """Block until the job is over and its outcome is delivered. on_progress: of a job of the worker."""
+    if isinstance(job, Task):
+        job.wait()
+    else:
+        _client.wait(job, on_progress)
     _deliver()
     return job
 
@@ -95,15 +105,21 @@ def forget() -> None:
         del _outcomes[job]
 
 
-def stop() -> None:
-    """End the worker and every job, and leave no timer behind."""
+def stop_worker() -> None:
+    """End the worker and its jobs; the next job starts a new one."""
     global _client
-    _outcomes.clear()
-    if bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.unregister(_tick)
+    forget()
     if _client:
         _client.stop()
         _client = None
+
+
+def stop() -> None:
+    """End the worker and every job, and leave no timer behind."""
+    stop_worker()
+    _outcomes.clear()
+    if bpy.app.timers.is_registered(_tick):
+        bpy.app.timers.unregister(_tick)
 
 
 def redraw() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from vendor_model import protocol
-from vendor_model.errors import PhotoError
+from vendor_model.errors import CheckpointError, PhotoError
 from vendor_model.memory import peak_memory
 from vendor_model.serving import serve
 from vendor_model.worker import write_array
@@ -92,9 +92,31 @@ def box(folder: str, number: int, mask: np.ndarray) -> protocol.ObjectFiles:
     )
 
 
+def obtain_model(request, progress):
+    """A source named "bad" is no model; "slow" never ends by itself."""
+    name = request.source and Path(request.source).name
+    if name == "bad":
+        raise CheckpointError("The folder holds no pipeline.yaml: choose another one.")
+    progress("download", 0.5)
+    while name == "slow":
+        time.sleep(0.02)
+        progress("download", 0.5)
+    Path(request.target).mkdir(parents=True)
+    for file in ("pipeline.yaml", "weights.safetensors"):
+        Path(request.target, file).write_text("known")
+    return protocol.ModelObtained(request.job, request.target)
+
+
 def status(request, progress):
     return protocol.WorkerStatus(request.job, Path(__file__).stem, "cpu", peak_memory())
 
 
 if __name__ == "__main__":
-    serve({protocol.Segment: segment, protocol.Reconstruct: reconstruct, protocol.Status: status})
+    serve(
+        {
+            protocol.Segment: segment,
+            protocol.Reconstruct: reconstruct,
+            protocol.ObtainModel: obtain_model,
+            protocol.Status: status,
+        }
+    )

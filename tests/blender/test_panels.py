@@ -124,9 +124,8 @@ def test_a_failure_stays_in_the_panel(sam3d, photo, drawn):
     assert "stopped during the job" in " ".join(drawn("ReconstructPanel"))
 
 
-def test_the_preferences_show_the_environment_the_python_and_the_model(sam3d):
+def test_the_preferences_show_the_environment_and_the_python(sam3d):
     layout = Paper()
-    sam3d("panels").draw_preferences(layout, sam3d("properties").preferences())
+    sam3d("panels").draw_environment(layout, sam3d("properties").preferences())
     assert "operator sam3d.install_environment" in layout.notes
     assert "prop python" in layout.notes
-    assert "prop checkpoint" in layout.notes

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vendor_model import protocol
-from vendor_model.errors import DownloadError, PhotoError
+from vendor_model.errors import DownloadError, MaskError, PhotoError
 from vendor_model.memory import peak_memory
 from vendor_model.serving import serve
 from vendor_model.worker import write_array
@@ -34,6 +34,19 @@ def segment(request, progress):
     for (x, y), label in zip(request.points, request.labels, strict=True):
         mask[int(y), int(x)] = label
     return protocol.Segmented(request.job, write_array(request.folder, "mask", mask))
+
+
+def find_objects(request, progress):
+    """The photo's left column and its top row; with a text, as many pixels as it has letters."""
+    progress("objects", 0.5)
+    if request.text == "unknown":
+        raise MaskError("The embedded segmenter only answers clicks: choose SAM 3.")
+    masks = [np.zeros((3, 4), bool) for _ in range(2)]
+    masks[0][:, 0] = masks[1][0] = True
+    if request.text:
+        masks = [np.arange(12).reshape(3, 4) < len(request.text)]
+    files = tuple(write_array(request.folder, f"mask_{i}", mask) for i, mask in enumerate(masks))
+    return protocol.ObjectsFound(request.job, files, (0.9, 0.8)[: len(files)])
 
 
 def reconstruct(request, progress):
@@ -92,6 +105,7 @@ if __name__ == "__main__":
         {
             protocol.LoadPhoto: load_photo,
             protocol.Segment: segment,
+            protocol.FindObjects: find_objects,
             protocol.Reconstruct: reconstruct,
             protocol.ObtainModel: obtain_model,
             protocol.Status: status,

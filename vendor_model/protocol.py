@@ -17,6 +17,7 @@ STAGES = {
     "model": "Loading the model",
     "photo": "Reading the photo",
     "segment": "Finding the object",
+    "objects": "Looking for objects",
     "depth": "Measuring depth",
     "conditioning": "Looking at the object",
     "geometry": "Shaping the object",
@@ -71,7 +72,8 @@ class Segment:
     """Turn clicks into a mask; answered by `Segmented`.
 
     points: (x, y) in pixels; labels: True for a click on the object, False beside it;
-    box: (left, top, right, bottom) in pixels that the object lies in, or None.
+    box: (left, top, right, bottom) in pixels that the object lies in, or None;
+    segmenter: folder or Hugging Face id of the weights to use, '' for the embedded segmenter.
     """
 
     job: int
@@ -80,6 +82,21 @@ class Segment:
     points: tuple[tuple[float, float], ...]
     labels: tuple[bool, ...]
     box: tuple[float, float, float, float] | None = None
+    segmenter: str = ""
+
+
+@dataclass(frozen=True)
+class FindObjects:
+    """Find objects without clicks; answered by `ObjectsFound`.
+
+    text: what to look for, '' for every object; segmenter: as in `Segment`.
+    """
+
+    job: int
+    folder: str
+    photo: PhotoFile
+    text: str = ""
+    segmenter: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,6 +189,15 @@ class Segmented:
 
 
 @dataclass(frozen=True)
+class ObjectsFound:
+    """The surest first. masks: .npy files of (H, W) bool; scores: 0..1, one for each."""
+
+    job: int
+    masks: tuple[str, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class ObjectFiles:
     """One reconstructed object, in the frames and units of `types.Surface` and `types.Pose`.
 
@@ -241,12 +267,13 @@ class Cancelled:
     job: int
 
 
-REQUESTS = (LoadPhoto, Segment, Reconstruct, ObtainModel, Status, Cancel, Shutdown)
+REQUESTS = (LoadPhoto, Segment, FindObjects, Reconstruct, ObtainModel, Status, Cancel, Shutdown)
 EVENTS = (
     Ready,
     Progress,
     PhotoLoaded,
     Segmented,
+    ObjectsFound,
     Reconstructed,
     ModelObtained,
     WorkerStatus,

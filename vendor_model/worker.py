@@ -27,12 +27,14 @@ class ModelJobs:
         self._checkpoint = checkpoint
         self._pipeline = None
         self._photo_key: str | None = None
-        self._photo = self._scene = self._segmenter = None
+        self._photo = self._scene = None
+        self._segmenter = self._segmenter_model = self._segmenter_photo_key = None
 
     def handlers(self) -> dict[type, Handler]:
         return {
             protocol.LoadPhoto: self.load_photo,
             protocol.Segment: self.segment,
+            protocol.FindObjects: self.find_objects,
             protocol.Reconstruct: self.reconstruct,
             protocol.ObtainModel: self.obtain_model,
             protocol.Status: self.status,
@@ -45,17 +47,15 @@ class ModelJobs:
     def segment(self, request: protocol.Segment, progress: JobProgress) -> protocol.Segmented:
         import numpy as np
 
-        from vendor_model.segmentation import Segmenter
-
-        photo = self._read_photo(request, progress)
-        progress("segment", 0.0)
-        if self._segmenter is None:
-            segmenter = Segmenter()
-            segmenter.set_photo(photo.rgb)
-            self._segmenter = segmenter
+        segmenter = self._load_segmenter(request, progress)
         points = np.array(request.points, np.float32).reshape(-1, 2)
-        mask = self._segmenter.mask(points, np.array(request.labels, bool), request.box)
+        mask = segmenter.mask(points, np.array(request.labels, bool), request.box)
         return protocol.Segmented(request.job, write_array(request.folder, "mask", mask))
+
+    def find_objects(self, request: protocol.FindObjects, progress: JobProgress) -> protocol.ObjectsFound:
+        found = self._load_segmenter(request, progress).find_objects(request.text, progress)
+        masks = (write_array(request.folder, f"mask_{i}", one.mask) for i, one in enumerate(found))
+        return protocol.ObjectsFound(request.job, tuple(masks), tuple(float(one.score) for one in found))
 
     def reconstruct(self, request: protocol.Reconstruct, progress: JobProgress) -> protocol.Reconstructed:
         import numpy as np
@@ -110,13 +110,30 @@ class ModelJobs:
             self._pipeline = Pipeline.load(self._checkpoint)
         return self._pipeline
 
+    def _load_segmenter(self, request, progress: JobProgress):
+        """The request's `segmentation.segmenters.ClickSegmenter`, which has looked at the request's photo."""
+        photo = self._read_photo(request, progress)
+        if self._segmenter_model != request.segmenter:
+            progress("model", 0.0)
+            from vendor_model.segmentation.segmenters import load_segmenter
+
+            self._segmenter = self._segmenter_model = self._segmenter_photo_key = None
+            self._segmenter = load_segmenter(request.segmenter)
+            self._segmenter_model = request.segmenter
+        progress("segment", 0.0)
+        if self._segmenter_photo_key != request.photo.key:
+            self._segmenter_photo_key = None
+            self._segmenter.set_photo(photo.rgb)
+            self._segmenter_photo_key = request.photo.key
+        return self._segmenter
+
     def _read_photo(self, request, progress: JobProgress):
         """The request's `types.Photo`; what was derived from another one before is dropped."""
         if request.photo.key != self._photo_key:
             progress("photo", 0.0)
             self._photo = _load_photo(Path(request.photo.path), Path(request.folder))
             self._photo_key = request.photo.key
-            self._scene = self._segmenter = None
+            self._scene = None
         return self._photo
 
 

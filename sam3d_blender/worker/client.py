@@ -72,11 +72,13 @@ class WorkerClient:
         points: Sequence[tuple[float, float]],
         labels: Sequence[bool],
         box: tuple[float, float, float, float] | None = None,
+        segmenter: str = "",
     ) -> Job:
         """Turn clicks into a mask. Result: (H, W) bool.
 
         points: (x, y) in pixels from the photo's top left corner; labels: True on the object, False
-        beside it; box: (left, top, right, bottom) in the same pixels.
+        beside it; box: (left, top, right, bottom) in the same pixels; segmenter: folder or Hugging Face id
+        of its weights, '' for the embedded one.
         """
         return self._submit(
             lambda job, folder: protocol.Segment(
@@ -86,6 +88,18 @@ class WorkerClient:
                 tuple((float(x), float(y)) for x, y in points),
                 tuple(bool(label) for label in labels),
                 None if box is None else tuple(float(side) for side in box),
+                segmenter,
+            )
+        )
+
+    def find_objects(self, photo: Path | np.ndarray, text: str = "", segmenter: str = "") -> Job:
+        """Find objects without clicks. Result: list of `jobs.FoundObject`, the surest first.
+
+        text: what to look for, '' for every object; segmenter: as in `segment`.
+        """
+        return self._submit(
+            lambda job, folder: protocol.FindObjects(
+                job, str(folder), _photo_file(photo, folder), text, segmenter
             )
         )
 

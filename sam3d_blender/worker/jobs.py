@@ -31,6 +31,14 @@ class PhotoInfo:
 
 
 @dataclass(frozen=True)
+class FoundObject:
+    """An object that nobody clicked. mask: (H, W) bool; score: 0..1, how sure the segmenter is."""
+
+    mask: np.ndarray
+    score: float
+
+
+@dataclass(frozen=True)
 class ReconstructedObject:
     """One object: mesh in the object frame, pose into the camera frame (see `vendor_model.types`).
 
@@ -119,6 +127,11 @@ def read_result(event: object) -> object:
             return PhotoInfo(event.height, event.width, event.focal_px)
         case protocol.Segmented():
             return read_array(event.mask)
+        case protocol.ObjectsFound():
+            return [
+                FoundObject(read_array(mask), score)
+                for mask, score in zip(event.masks, event.scores, strict=True)
+            ]
         case protocol.Reconstructed():
             return ReconstructedScene(
                 tuple(_read_object(files) for files in event.objects),

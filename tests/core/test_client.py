@@ -82,6 +82,20 @@ def test_clicks_become_a_mask(client):
     assert np.argwhere(job.result).tolist() == [[1, 3]]
 
 
+def test_objects_are_found_without_clicks(client, temp):
+    found = client.wait(client.find_objects(PHOTO)).result
+    assert [np.argwhere(one.mask).tolist() for one in found] == [
+        [[0, 0], [1, 0], [2, 0]],
+        [[0, 0], [0, 1], [0, 2], [0, 3]],
+    ]
+    assert [one.score for one in found] == [0.9, 0.8]
+    (chair,) = client.wait(client.find_objects(PHOTO, "chair")).result
+    assert chair.mask.sum() == 5
+    failed = client.wait(client.find_objects(PHOTO, "unknown"))
+    assert failed.kind is ErrorKind.USER and "choose SAM 3" in failed.error
+    assert list(temp.iterdir()) == []
+
+
 def test_photo_is_read_from_a_file_or_from_pixels(client):
     assert client.wait(client.load_photo(PHOTO)).result.focal_px == 2.5
     info = client.wait(client.load_photo(np.zeros((7, 9, 3), np.uint8))).result

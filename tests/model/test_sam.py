@@ -4,6 +4,8 @@
 photo with points, a box and mask logits, its Sam3ImageProcessor of a detector's raw output.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -249,3 +251,8 @@ def test_another_kind_of_model_is_named(tmp_path):
     (tmp_path / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
     with pytest.raises(CheckpointError, match="of type bert"):
         load_segmenter(str(tmp_path))
+
+
+def test_embedded_segmenter_needs_no_transformers():
+    code = "import sys; from vendor_model.segmentation.segmenters import load_segmenter; load_segmenter()"
+    subprocess.run([sys.executable, "-c", f"{code}; sys.exit('transformers' in sys.modules)"], check=True)

@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -44,10 +45,18 @@ class RecordingPipeline:
 
 class RecordingSegmenter:
     photos = 0
+    loaded: ClassVar[list[str]] = []
+
+    def __init__(self, model):
+        self.loaded.append(model)
 
     def set_photo(self, rgb):
         type(self).photos += 1
         self.shape = rgb.shape[:2]
+
+    def find_objects(self, text, progress):
+        progress("objects", 0.5)
+        return [SimpleNamespace(mask=np.ones(self.shape, bool), score=0.5)] * len(text)
 
     def mask(self, points, labels, box=None):
         mask = np.zeros(self.shape, bool)
@@ -58,11 +67,15 @@ class RecordingSegmenter:
 
 @pytest.fixture
 def jobs(monkeypatch):
-    for name, contents in {"pipeline": RecordingPipeline, "segmentation": RecordingSegmenter}.items():
+    for name, contents in {
+        "pipeline": {"Pipeline": RecordingPipeline},
+        "segmentation.segmenters": {"load_segmenter": RecordingSegmenter},
+    }.items():
         module = ModuleType(f"vendor_model.{name}")
-        setattr(module, contents.__name__.removeprefix("Recording"), contents)
+        vars(module).update(contents)
         monkeypatch.setitem(sys.modules, module.__name__, module)
     RecordingSegmenter.photos = 0
+    RecordingSegmenter.loaded.clear()
     return ModelJobs(Path("mini"))
 
 
@@ -110,7 +123,24 @@ def test_segmenter_looks_at_a_photo_once(jobs, tmp_path):
         request = protocol.Segment(2, str(tmp_path), pixels(tmp_path, key), ((3.0, 1.0),), (True,))
         event, _ = run(jobs, request)
         assert np.argwhere(np.load(event.mask)).tolist() == [[1, 3]]
-    assert RecordingSegmenter.photos == 2
+    assert RecordingSegmenter.photos == 2 and RecordingSegmenter.loaded == [""]
+
+
+def test_segmenter_stays_loaded_until_another_is_asked_for(jobs, tmp_path):
+    for model, key in ("", "a"), ("sam", "a"), ("sam", "b"), ("sam", "b"):
+        request = protocol.Segment(
+            2, str(tmp_path), pixels(tmp_path, key), ((3.0, 1.0),), (True,), segmenter=model
+        )
+        run(jobs, request)
+    assert RecordingSegmenter.loaded == ["", "sam"] and RecordingSegmenter.photos == 3
+
+
+def test_found_objects_are_written_one_file_each(jobs, tmp_path):
+    request = protocol.FindObjects(3, str(tmp_path), pixels(tmp_path, "a"), "ab", "sam")
+    event, progress = run(jobs, request)
+    assert [np.load(path).sum() for path in event.masks] == [12, 12] and event.scores == (0.5, 0.5)
+    assert [one.stage for one in progress] == ["photo", "model", "segment", "objects"]
+    assert set(event.masks) == {str(tmp_path / "mask_0.npy"), str(tmp_path / "mask_1.npy")}
 
 
 def test_size_of_the_photo_is_told_without_the_model(jobs, tmp_path):

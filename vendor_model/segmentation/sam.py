@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vendor_model.device import choose_device
 from vendor_model.errors import MaskError
+from vendor_model.segmentation.concepts import ConceptFinder, Remembered
 from vendor_model.segmentation.prompts import check_prompts
 from vendor_model.segmentation.proposals import grid_points, largest_part, select
 from vendor_model.segmentation.sam_weights import SamWeights, load_sam
@@ -41,8 +42,6 @@ class SamSegmenter:
         self._side = weights.network.config.prompt_encoder_config.image_size
         self._concepts = None
         if weights.reads:
-            from vendor_model.segmentation.concepts import Remembered
-
             encoder = self._network.vision_encoder
             encoder.backbone = Remembered(encoder.backbone)
 
@@ -133,8 +132,6 @@ class SamSegmenter:
                 "choose SAM 3, or leave the text empty to find every object."
             )
         if self._concepts is None:
-            from vendor_model.segmentation.concepts import ConceptFinder
-
             backbone = self._network.vision_encoder.backbone
             self._concepts = ConceptFinder(self._weights.source, backbone, self._device)
         return self._concepts.find(self._pixels, text, self._size)

@@ -61,7 +61,8 @@ def test_every_module_has_the_released_numbers_in_its_precision(modules, convert
             assert torch.equal(state[key], value.to(state[key].dtype)), (name, key)
     types = {key: value.dtype for key, value in loaded["ss_flow"].state_dict().items()}
     assert types["blocks.0.self_attn.to_qkv.shape.weight"] == torch.float16
-    assert types["blocks.0.self_attn.to_qkv.shape.bias"] == torch.float16
+    assert types["blocks.0.self_attn.to_qkv.shape.bias"] == torch.float32
+    assert types["latent_mapping.shape.input_layer.weight"] == torch.float32
     assert types["blocks.0.norm2.shape.weight"] == torch.float32
     assert types["blocks.0.self_attn.q_rms_norm.shape.gamma"] == torch.float32
     assert types["latent_mapping.shape.pos_emb"] == torch.float32

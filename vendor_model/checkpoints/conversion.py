@@ -1,7 +1,7 @@
 """Released files to a model folder: checked strictly, written once in the precision they run in.
 
-Layers that multiply matrices are stored in half precision, in which the released pipeline runs them (spec
-geometry.md §2.2, §9); norms, tokens, tables and buffers in single. Equal parameters are stored once.
+What `precision.py` keeps in 16 bits is stored in float16, in which the released pipeline multiplies (spec
+geometry.md §2.2, §9), everything else in float32. Equal parameters are stored once.
 """
 
 import hashlib
@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 import yaml
-from torch import Tensor
 
 from vendor_model.checkpoints.files import SHARED_FILE, SHARED_KEYS, check_fit
 from vendor_model.checkpoints.modules import WEIGHTS, build_one, without_weights
@@ -22,6 +21,7 @@ from vendor_model.checkpoints.released import CONFIGURATION, Release, find_relea
 from vendor_model.checkpoints.space import check_space, disk_error
 from vendor_model.checkpoints.writing import Stored, write_tensors
 from vendor_model.errors import CheckpointError
+from vendor_model.precision import weight_dtype
 from vendor_model.types import Progress
 
 
@@ -68,20 +68,11 @@ def read_weights(release: Release, file: str) -> list[Weight]:
             module = build_one(release.configuration, release.config, name)
         own = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
         check_fit({key: tuple(value.shape) for key, value in own.items()}, module, path)
-        halved, parameters = matrix_layers(own), dict(module.named_parameters())
+        parameters = dict(module.named_parameters())
         for key, value in own.items():
-            dtype = torch.float16 if key in halved else torch.float32
+            dtype = weight_dtype(key, tuple(value.shape), torch.float16)
             weights.append(Weight(prefix + key, value, dtype, file, key in parameters))
     return weights
-
-
-def matrix_layers(state: Mapping[str, Tensor]) -> set[str]:
-    """Keys of weight and bias of each layer that multiplies matrices: those whose weight has several axes."""
-    suffix = ".weight"
-    layers = {
-        key.removesuffix(suffix) for key, value in state.items() if key.endswith(suffix) and value.dim() > 1
-    }
-    return {f"{layer}.{name}" for layer in layers for name in ("weight", "bias")} & state.keys()
 
 
 def find_twins(weights: Iterable[Weight]) -> dict[tuple[str, str], str]:

@@ -2,9 +2,10 @@
 
 Where the configuration asks for 16 bits (`dtype` of `pipeline.yaml`), matrix products, convolutions and
 attention of the modules in `SIXTEEN_BIT` run in 16 bits under autocast, and their weights are kept so.
-Float32 stay norms, biases, embeddings, the residual streams, sums over taps, statistics, the sampler's state, the
-pose, and every matrix of less than `SMALL` numbers: by these latents, points and heads enter and leave (spec
-geometry.md §9, texture.md §3.2, §11 no. 26). `python -m vendor_model.benchmark --precision` measures the cost.
+Float32 stay norms, biases, embeddings, the residual streams, sums over taps, statistics, the sampler's state,
+the pose, and every matrix of less than `SMALL` numbers: by these latents, points and heads enter and leave
+(spec geometry.md §9, texture.md §3.2, §11 no. 26). `python -m vendor_model.benchmark.precision` measures what
+it costs.
 """
 
 import time
@@ -23,7 +24,8 @@ SIXTEEN_BIT = {
     "cpu": (torch.bfloat16, FLOWS),
 }
 """By kind of device: the 16-bit type and the modules that use it. On the CPU only where it multiplies
-bfloat16 faster; eight bits would show in depths and in the sign of signed distances, so decoders stay float32."""
+bfloat16 faster; eight bits would show in depths and in the sign of signed distances, so decoders stay in
+float32."""
 
 SMALL = 1 << 14
 

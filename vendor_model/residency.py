@@ -60,7 +60,7 @@ class Residency:
     ):
         self.device = device
         self.mode = mode or choose_mode(free_memory(device), weights)
-        self._load, self._dtype = load, dtype
+        self._load, self.dtype = load, dtype
         self._loaded: dict[str, nn.Module] = {}
 
     @property
@@ -78,7 +78,7 @@ class Residency:
         """A module, in whose precision products run inside."""
         if name not in self._loaded:
             self._loaded[name] = self._load(name)
-        with products_in(self._dtype(name), self.device):
+        with products_in(self.dtype(name), self.device):
             yield self._loaded[name]
 
     def load_all(self, names: Iterable[str]) -> None:

@@ -1,0 +1,108 @@
+"""What a piece of work takes: seconds, memory, floating-point operations, and what the device could do."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+import torch
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
+
+SECONDS_BETWEEN_LOOKS = 0.01
+
+
+@dataclass(frozen=True)
+class Reading:
+    """seconds: on the clock; cpu_seconds: of this process, all its threads; peak_ram: bytes of the process
+    less mapped files; peak_device: bytes on the accelerator; flops: 2 a multiply-add."""
+
+    seconds: float
+    cpu_seconds: float
+    peak_ram: int
+    peak_device: int
+    flops: int
+
+
+def measure(work: Callable[[], object], device: torch.device) -> tuple[object, Reading]:
+    """Do a piece of work, and take its readings.
+
+    On an accelerator it is done twice, first to warm up and to count operations, then by the clock; a CPU is
+    slow enough that counting does not show.
+    """
+    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
+        result, *taken = _clocked(work, device)
+    if device.type != "cpu":
+        result, *taken = _clocked(work, device)
+    return result, Reading(*taken, counter.get_total_flops())
+
+
+def _attention_flops(query, key, value, *_, out_shape=None, **__) -> int:
+    return sdpa_flop_count(query, key, value)
+
+
+CPU_ATTENTION = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
+"""The one product that the counter does not know."""
+
+
+def _clocked(work: Callable[[], object], device: torch.device) -> tuple[object, float, float, int, int]:
+    _wait(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    with _Memory(device) as memory:
+        began, began_cpu = time.perf_counter(), time.process_time()
+        result = work()
+        _wait(device)
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - began_cpu
+    peak_device = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else memory.device
+    return result, seconds, cpu_seconds, memory.ram, peak_device
+
+
+class _Memory:
+    """The most memory that a thread has seen taken, `ram` by the process and `device` by an Apple GPU."""
+
+    def __init__(self, device: torch.device):
+        self.ram = self.device = 0
+        self._is_mps = device.type == "mps"
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> "_Memory":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        process = psutil.Process()
+        while True:
+            taken = process.memory_info()
+            self.ram = max(self.ram, taken.rss - getattr(taken, "shared", 0))
+            if self._is_mps:
+                self.device = max(self.device, torch.mps.driver_allocated_memory())
+            if self._over.wait(SECONDS_BETWEEN_LOOKS):
+                return
+
+
+def throughput(dtype: torch.dtype, device: torch.device) -> float:
+    """Operations a second of a large product of matrices."""
+    size, times = (1024, 3) if device.type == "cpu" else (8192, 20)
+    matrix = torch.ones(size, size, dtype=dtype, device=device)
+    matrix @ matrix
+    seconds = []
+    for _ in range(times):
+        _wait(device)
+        began = time.perf_counter()
+        matrix @ matrix
+        _wait(device)
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

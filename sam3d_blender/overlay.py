@@ -27,16 +27,16 @@ OWN, GIVEN_AWAY = 1.0, 0.5
 """Values of the texture: in the object's mask, or taken from it by a smaller object."""
 
 FRAGMENT_SHADER = """
-bool is_own(vec2 at) {
-    bool is_in_photo = all(greaterThanEqual(at, vec2(0.0))) && all(lessThanEqual(at, vec2(1.0)));
-    return is_in_photo && texture(mask, at).r > 0.75;
+float value_at(vec2 at) {
+    bool is_inside = all(greaterThanEqual(at, vec2(0.0))) && all(lessThanEqual(at, vec2(1.0)));
+    return is_inside ? texture(mask, at).r : 0.0;
 }
 
 float own_share(int places) {
     float count = 0.0;
     for (int i = 0; i < places; i++) {
         float angle = 6.2831853 * float(i) / float(places);
-        count += is_own(uv + reach * vec2(cos(angle), sin(angle))) ? 1.0 : 0.0;
+        count += step(0.75, value_at(uv + reach * vec2(cos(angle), sin(angle))));
     }
     return count / float(places);
 }
@@ -46,7 +46,7 @@ void main() {
     if (around > 0.0 && around < 1.0) {
         around = own_share(16);
     }
-    float here = texture(mask, uv).r;
+    float here = value_at(uv);
     if (here > 0.75) {
         float rim = 1.0 - smoothstep(0.7, 0.95, around);
         fragColor = vec4(color.rgb, mix(color.a, 1.0, rim));
@@ -60,18 +60,17 @@ void main() {
 """
 
 
-Bounds = tuple[float, float, float, float]
-"""Left, top, right, bottom in pixels of the photo, of what a texture shows: nothing else needs drawing."""
-
-
 class MaskTexture(NamedTuple):
-    """A texture, and what it shows; arrays are compared by identity."""
+    """A texture of the part of the photo in which the mask lies, and what it was made of.
+
+    bounds: left, top, right, bottom of that part in pixels. Arrays are compared by identity.
+    """
 
     whole: np.ndarray
     mask: np.ndarray
     strokes: int
     texture: gpu.types.GPUTexture
-    bounds: Bounds
+    bounds: tuple[int, int, int, int]
 
 
 _textures: dict[str, MaskTexture] = {}
@@ -119,48 +118,47 @@ def draw() -> None:
 def texture_values(whole: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """(h, w) float32, bottom row first, of two (H, W) bool masks: see OWN and GIVEN_AWAY."""
     step = -(-max(mask.shape) // LARGEST_TEXTURE)
-    values = np.where(mask[::step, ::step], np.float32(OWN), GIVEN_AWAY * whole[::step, ::step])
-    return np.ascontiguousarray(values[::-1], np.float32)
+    values = np.array([0.0, GIVEN_AWAY, OWN], np.float32)
+    return values[whole[::-step, ::step].view(np.uint8) + mask[::-step, ::step].view(np.uint8)]
 
 
 def _texture(uuid: str, shape) -> MaskTexture | None:
-    held = pointer.pointer.stroke if pointer.pointer else None
+    held, strokes = pointer.pointer.stroke if pointer.pointer else None, 0
     if held and held[0] == uuid:
         shape, strokes = Shape(held[1], held[1]), pointer.pointer.strokes
-    elif shape:
-        strokes = 0
-    else:
+    if not shape or not shape.whole.any():
         _textures.pop(uuid, None)
         return None
     made = _textures.get(uuid)
     if not made or made.whole is not shape.whole or made.mask is not shape.mask or made.strokes != strokes:
-        values = texture_values(shape.whole, shape.mask)
+        bounds = bounds_of(shape.whole)
+        part = slice(bounds[1], bounds[3]), slice(bounds[0], bounds[2])
+        values = texture_values(shape.whole[part], shape.mask[part])
         buffer = gpu.types.Buffer("FLOAT", values.size, values.ravel())
         texture = gpu.types.GPUTexture(values.shape[::-1], format="R8", data=buffer)
-        made = MaskTexture(shape.whole, shape.mask, strokes, texture, bounds_of(shape.whole))
+        made = MaskTexture(shape.whole, shape.mask, strokes, texture, bounds)
         _textures[uuid] = made
     return made
 
 
 def _draw_over_photo(context, made: MaskTexture, color, is_active: bool) -> None:
     screen = Screen(context)
-    height, width = made.mask.shape
+    left, top, right, bottom = made.bounds
+    width, height = right - left, bottom - top
     line = OUTLINE_WIDTH * screen.scale / screen.zoom  # in pixels of the photo
-    left, top = (max(0.0, side - line) for side in made.bounds[:2])
-    right, bottom = min(width, made.bounds[2] + line), min(height, made.bounds[3] + line)
+    u, v = line / width, line / height
     shader = _mask_shader()
     shader.bind()
     shader.uniform_sampler("mask", made.texture)
     linear = linear_from_srgb(np.array(color))  # as Blender's own shaders pass colours to its framebuffer
     shader.uniform_float("color", (*linear, ACTIVE_FILL_OPACITY if is_active else FILL_OPACITY))
-    shader.uniform_float("reach", (line / width, line / height))
+    shader.uniform_float("reach", (u, v))
     shader.uniform_float("stripes", ACTIVE_FILL_OPACITY if is_active else 0.0)
-    corners = [(left, bottom), (right, bottom), (right, top), (left, top)]
     quad = {
-        "pos": [screen.place(*corner) for corner in corners],
-        "texCoord": [(x / width, 1 - y / height) for x, y in corners],
+        "pos": [screen.place(x, y) for y in (bottom + line, top - line) for x in (left - line, right + line)],
+        "texCoord": [(-u, -v), (1 + u, -v), (-u, 1 + v), (1 + u, 1 + v)],
     }
-    batch_for_shader(shader, "TRI_FAN", quad).draw(shader)
+    batch_for_shader(shader, "TRI_STRIP", quad).draw(shader)
 
 
 def _mask_shader() -> gpu.types.GPUShader:

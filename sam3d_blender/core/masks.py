@@ -35,7 +35,7 @@ def unpack(text: str) -> np.ndarray:
     height, width, bits = text.split(" ", 2)
     size = int(height) * int(width)
     packed = np.frombuffer(zlib.decompress(base64.b85decode(bits)), np.uint8)
-    return np.unpackbits(packed, count=size).reshape(int(height), int(width)).astype(bool)
+    return np.unpackbits(packed, count=size).reshape(int(height), int(width)).view(bool)
 
 
 def from_pixels(rgba: np.ndarray, name: str) -> np.ndarray:

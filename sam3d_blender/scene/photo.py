@@ -66,8 +66,8 @@ def size(image: bpy.types.Image) -> tuple[int, int]:
     width, height = image.size
     if not width or not height:
         raise ArtistError(
-            f"“{image.name}” is no image that Blender can read, or it is cut off; "
-            "save it again as PNG or JPEG and load that."
+            f"“{image.name}” is no single picture that Blender can read: it may be cut off, or an EXR of "
+            "several layers as Cryptomatte is; save it as PNG or JPEG and load that."
         )
     return height, width
 

@@ -1,6 +1,7 @@
 """The artist's journey: load the sample photo, click its objects, look, reconstruct, look, undo, cancel."""
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -41,8 +42,9 @@ def reconstruct(actions) -> hands.Steps:
         longest, last = max(longest, now - last), now
         assert now < deadline, f"no objects after {RECONSTRUCTION_SECONDS} s"
         assert not actions.reconstruction.job.error, actions.reconstruction.job.error
-    print(f"Blender stood still for {longest:.2f} s at most", flush=True)
-    assert longest < LONGEST_BLOCK_SECONDS
+    crowd = max(1.0, os.getloadavg()[0] / os.cpu_count())
+    print(f"Blender stood still for {longest:.2f} s at most, {crowd:.1f} processes to a core", flush=True)
+    assert longest < LONGEST_BLOCK_SECONDS * crowd
 
 
 def cancel(actions) -> hands.Steps:
@@ -54,7 +56,8 @@ def cancel(actions) -> hands.Steps:
     yield from hands.screenshot(OUTPUT / "progress.png")
     began = time.monotonic()
     yield from hands.key("ESC", *marking.place_of(512, 30))
-    yield from hands.wait_until(lambda: not actions.is_reconstructing(), CANCEL_SECONDS)
+    crowd = max(1.0, os.getloadavg()[0] / os.cpu_count())
+    yield from hands.wait_until(lambda: not actions.is_reconstructing(), CANCEL_SECONDS * crowd)
     print(f"cancelled after {time.monotonic() - began:.2f} s", flush=True)
     yield 0.5
     assert meshes() == before
@@ -116,7 +119,7 @@ def journey() -> hands.Steps:
     yield from marking.click_objects(clicks, SAMPLES / "masks")
     yield from hands.screenshot(OUTPUT / "panel.png")
     yield from marking.undo_and_redo_a_click(list(clicks["objects"])[-1])
-    yield from marking.correct_by_hand("toadstool", SAMPLES / "masks")
+    yield from marking.correct_by_hand("toadstool", SAMPLES / "masks", OUTPUT)
     yield from marking.look_closer("snowman", OUTPUT)
     yield from reconstruct(actions)
     assert meshes() == sorted(clicks["objects"])

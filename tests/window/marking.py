@@ -103,7 +103,7 @@ def undo_and_redo_a_click(name: str) -> hands.Steps:
     yield from masks_are_there()
 
 
-def correct_by_hand(name: str, truths: Path) -> hands.Steps:
+def correct_by_hand(name: str, truths: Path, output: Path) -> hands.Steps:
     """A box, a click more and less, strokes of brush and eraser; every step is undone and redone."""
     truth = true_mask(name, truths)
     rows, columns = np.nonzero(truth)
@@ -139,6 +139,8 @@ def correct_by_hand(name: str, truths: Path) -> hands.Steps:
         assert brushed[y, x] and not clicked[y, x], "the brush adds"
     yield from hands.drag([place_of(*place) for place in stroke[:2]], alt=True)
     assert not mask("by hand")[int(stroke[0][1]), int(stroke[0][0])], "Alt erases"
+    yield from hands.point_at(*place_of(*stroke[1]))
+    yield from hands.screenshot(output / "brush.png")
     radius = bpy.context.scene.sam3d.brush_radius
     yield from press("RIGHT_BRACKET")
     assert bpy.context.scene.sam3d.brush_radius > radius
@@ -155,8 +157,24 @@ def correct_by_hand(name: str, truths: Path) -> hands.Steps:
     yield from masks_are_there()
     assert (mask("by hand") == brushed).all(), "Ctrl Shift Z brings everything back"
     yield from press("B")
+    side = place_of((left + right) / 2, bottom)
+    yield from hands.point_at(*side)
+    yield from hands.key("X", *side)
+    assert prompts()["by hand"].drawn_box is None, "X removes the box whose side is under the mouse"
+    yield from masks_are_there()
+    yield from choose_by_handle(name)
     yield from press("RET")
-    bpy.ops.sam3d.remove_object()
+    bpy.ops.sam3d.remove_object(object="by hand")
+
+
+def choose_by_handle(name: str) -> hands.Steps:
+    """Click on the number above an object."""
+    x, y = photo().sam3d.shapes()[prompts()[name].uuid].top
+    column, row = place_of(x, y)
+    clicks = len(prompts()[name].clicks)
+    yield from hands.click(column, row + 13)
+    assert photo().sam3d.active.name == name, "a click on its number makes an object the active one"
+    assert len(prompts()[name].clicks) == clicks
 
 
 def look_closer(name: str, output: Path) -> hands.Steps:

@@ -166,6 +166,7 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
         """Note what is under the mouse, and show it if that is news."""
         held = self._held
         before = held.place, held.hovered, held.hovers_box
+        had_brush = bool(held.brush)
         prompt = context.scene.sam3d.photo.sam3d.active
         is_brush = context.scene.sam3d.marking in BRUSHES
         held.place = screen.photo_place(*mouse) if mouse else None
@@ -175,8 +176,10 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
             held.hovered = click_under(prompt, screen, mouse)
             held.hovers_box = held.hovered is None and is_on_box(prompt.drawn_box, screen, mouse)
         now = held.place, held.hovered, held.hovers_box
-        if now[1:] != before[1:] or (is_brush and now != before):
+        if now[1:] != before[1:] or (is_brush and now != before) or is_brush != had_brush:
             self._region.tag_redraw()
+        if is_brush != had_brush:
+            context.workspace.status_text_set(_draw_hints)
 
     # What keys do
 

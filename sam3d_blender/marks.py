@@ -36,12 +36,12 @@ def draw(context, prompts, shapes: dict[str, Shape]) -> None:
     if active and active.show_mask:
         box = held.box if held and held.box else active.drawn_box
         if box:
-            _draw_box(screen, box, active.color, bool(held and held.hovers_box))
+            _draw_box(screen, box, bool(held and held.hovers_box))
         for index, click in enumerate(active.clicks):
             hovered = bool(held and held.hovered == index)
             _draw_click(screen, screen.place(click.x, click.y), click.positive, hovered)
     elif held and held.box:
-        _draw_box(screen, held.box, WHITE[:3], False)
+        _draw_box(screen, held.box, False)
     if held and held.brush and held.place:
         x, y = screen.place(*held.place)
         radius = held.brush * screen.zoom
@@ -72,11 +72,11 @@ def _draw_click(screen: Screen, place, positive: bool, hovered: bool) -> None:
         _draw_bar(*place, half, arm)
 
 
-def _draw_box(screen: Screen, box, color, hovered: bool) -> None:
+def _draw_box(screen: Screen, box, hovered: bool) -> None:
     left, top, right, bottom = box
     corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
     width = LINE_WIDTH * (2 if hovered else 1)
-    _draw_line(screen, [screen.place(*corner) for corner in corners], (*color, 1.0), width)
+    _draw_line(screen, [screen.place(*corner) for corner in corners], WHITE, width)
 
 
 def _draw_line(screen: Screen, places, color, width: float = LINE_WIDTH) -> None:

@@ -30,6 +30,11 @@ def modules() -> dict[str, torch.nn.Module]:
     return made
 
 
+def trained() -> dict[str, torch.nn.Module]:
+    """Mini's modules as they are shipped."""
+    return checkpoints.load(MINI, read_pipeline(MINI), torch.device("cpu"))
+
+
 def write(folder: Path, made: dict[str, torch.nn.Module]) -> None:
     """All released files of the modules, with what else is found in them."""
     folder.mkdir(parents=True)

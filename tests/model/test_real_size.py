@@ -3,14 +3,19 @@
 Source: spec geometry.md §2.3, texture.md §9, moge.md §0.
 """
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
+from released_keys import RELEASED
 
 import vendor_model
 from vendor_model import checkpoints
-from vendor_model.config import read_pipeline
+from vendor_model.checkpoints import conversion
+from vendor_model.checkpoints.released import Release
+from vendor_model.config import read_pipeline, read_yaml
 
 OFFICIAL = Path(vendor_model.__file__).parent / "official"
 
@@ -25,54 +30,6 @@ SIZES = {
     "depth_model": (421, 314_174_020, 6),
 }
 """Tensors in the state dict, numbers in parameters, numbers in buffers."""
-
-SHAPES = {
-    "ss_flow": {
-        "latent_mapping.shape.pos_emb": (4096, 1024),
-        "latent_mapping.translation_scale.out_layer.weight": (1, 1024),
-        "d_embedder.mlp.0.weight": (1024, 256),
-        "blocks.23.adaLN_modulation.1.weight": (6144, 1024),
-        "blocks.0.self_attn.to_qkv.6drotation_normalized.weight": (3072, 1024),
-        "blocks.0.self_attn.q_rms_norm.shape.gamma": (16, 64),
-        "blocks.0.cross_attn.shape.to_kv.bias": (2048,),
-        "blocks.0.mlp.6drotation_normalized.mlp.0.weight": (4096, 1024),
-    },
-    "ss_condition_embedder": {
-        "idx_emb": (3, 1024),
-        "module_list.0.backbone.pos_embed": (1, 1370, 1024),
-        "module_list.1.backbone.register_tokens": (1, 4, 1024),
-        "module_list.0.backbone.blocks.23.ls2.gamma": (1024,),
-        "module_list.2.pos_embed_window": (1, 65, 512),
-        "module_list.2.pos_embed": (1, 512, 32, 32),
-        "projection_nets.2.1.w1.weight": (2816, 512),
-        "projection_nets.2.1.w2.weight": (1024, 2816),
-    },
-    "ss_decoder": {
-        "input_layer.weight": (512, 8, 3, 3, 3),
-        "blocks.2.conv.weight": (1024, 512, 3, 3, 3),
-        "blocks.5.conv.weight": (256, 128, 3, 3, 3),
-        "blocks.7.conv2.weight": (32, 32, 3, 3, 3),
-        "out_layer.2.weight": (1, 32, 3, 3, 3),
-    },
-    "slat_flow": {
-        "input_blocks.1.conv2.conv.weight": (1024, 3, 3, 3, 1024),
-        "out_blocks.0.conv1.conv.weight": (128, 3, 3, 3, 2048),
-        "out_blocks.1.skip_connection.weight": (128, 256),
-        "blocks.23.self_attn.q_rms_norm.gamma": (16, 64),
-        "blocks.0.adaLN_modulation.1.weight": (6144, 1024),
-    },
-    "slat_decoder_mesh": {
-        "upsample.0.skip_connection.conv.weight": (192, 1, 1, 1, 768),
-        "upsample.1.out_layers.3.conv.weight": (96, 3, 3, 3, 96),
-        "out_layer.weight": (101, 96),
-    },
-    "slat_decoder_gs": {"offset_perturbation": (32, 3), "out_layer.weight": (448, 768)},
-    "depth_model": {
-        "backbone.pos_embed": (1, 1370, 1024),
-        "head.upsample_blocks.0.0.0.weight": (514, 256, 2, 2),
-        "head.output_block.1.2.weight": (1, 32, 1, 1),
-    },
-}
 
 
 @pytest.fixture
@@ -93,8 +50,27 @@ def test_state_dict_is_that_of_the_released_checkpoint(build, name):
     parameters = sum(parameter.numel() for parameter in module.parameters())
     buffers = sum(value.numel() for value in state.values()) - parameters
     assert (len(state), parameters, buffers) == SIZES[name]
-    wanted = SHAPES.get(name, {})
-    assert {key: tuple(state[key].shape) for key in wanted} == wanted
+    assert {key: tuple(value.shape) for key, value in state.items()} == RELEASED[name]
+
+
+def test_released_files_fit_and_are_stored_in_five_gigabytes(monkeypatch):
+    release = Release(read_yaml(OFFICIAL / "pipeline.yaml"), dict.fromkeys(checkpoints.WEIGHTS), OFFICIAL)
+    weights, encoders = [], set()
+    for file, names in checkpoints.WEIGHTS.items():
+        tensors = {
+            prefix + key: torch.empty(shape, device="meta")
+            for name, prefix in names.items()
+            for key, shape in RELEASED[name].items()
+        }
+        foreign = {"_base_models.loss.weight": torch.empty(3)} if len(names) > 1 else {}
+        monkeypatch.setattr(conversion, "read_released", lambda *_, read=tensors | foreign: read)
+        weights += conversion.read_weights(release, file)
+        encoders |= {(file, key) for key in tensors if re.search(r"module_list\.[01]\.backbone", key)}
+    assert len(weights) == 3608
+    one_encoder = sum(w.nbytes for w in weights if (w.file, w.key) in encoders) // 4
+    stored = sum(w.nbytes for w in weights) - 3 * one_encoder
+    told = tomllib.loads((OFFICIAL / "release.toml").read_text())["bytes"]
+    assert stored == pytest.approx(told, rel=0.01)
 
 
 def test_condition_has_7528_tokens(build):

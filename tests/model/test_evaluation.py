@@ -122,6 +122,15 @@ def test_voxels_of_a_cube_and_of_what_it_encloses():
     assert metrics.voxel_iou(walls, filled(walls)) == pytest.approx(1 - (62 / 64) ** 3)
 
 
+def test_a_pinhole_does_not_empty_a_solid_but_a_cup_is_empty():
+    cube = from_trimesh(trimesh.creation.box((1.98, 1.98, 1.98)))
+    points = cube.points
+    pierced = points[~((points[:, 2] > 0.98) & (np.abs(points[:, :2]) < 0.015).all(1))]
+    assert filled(surface_voxels(pierced)).sum() > 64**3 - 10
+    cup = points[points[:, 2] < 0.9]
+    assert filled(surface_voxels(cup)).sum() < 0.2 * 64**3
+
+
 def test_a_turned_moved_and_resized_shape_is_the_same_shape(bracket_cloud):
     turn = next(turn for turn in right_turns() if np.trace(turn[:3, :3]) == 0)
     changed = moved(np.asarray(bracket().vertices), turn @ similarity(4, (1, 0, 0), 0.3, (5, 0, 1)))

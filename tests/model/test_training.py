@@ -17,8 +17,9 @@ from vendor_model.training import shape_latent, surface_targets
 from vendor_model.training.canonical import about_z, canonical_pose
 from vendor_model.training.objectives import flow_matching
 from vendor_model.training.objects import distance_grid, make_object
-from vendor_model.training.samples import SampleSizes, Shards, object_samples, write_shards
+from vendor_model.training.samples import SampleSizes, object_samples
 from vendor_model.training.scenes import make_scene
+from vendor_model.training.shards import Shards, write_shards
 from vendor_model.training.structured_latent import features, occupied_voxels, shell_coords
 from vendor_model.training.trainer import Schedule, train
 from vendor_model.types import Pose

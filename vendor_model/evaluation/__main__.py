@@ -13,7 +13,7 @@ from vendor_model.evaluation import generated, meshes, scenes
 from vendor_model.evaluation.report import summary, table
 from vendor_model.evaluation.subjects import KnownPhoto, evaluate
 from vendor_model.pipeline import Pipeline
-from vendor_model.training.stages import MINI
+from vendor_model.training.recipe import MINI
 
 
 def main() -> None:

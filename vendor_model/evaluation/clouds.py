@@ -81,6 +81,9 @@ def surface_voxels(points: np.ndarray, resolution: int = 64) -> np.ndarray:
 
 
 def filled(surface: np.ndarray) -> np.ndarray:
-    """Surface voxels together with all that they enclose; the walls may not have holes."""
-    regions, _ = ndimage.label(~np.pad(surface, 1))
-    return (regions != regions[0, 0, 0])[1:-1, 1:-1, 1:-1]
+    """Surface voxels together with all that they enclose. Openings up to two cells wide count as closed: a
+    pinhole into a hollow does not make a solid a skin."""
+    walls = ndimage.binary_dilation(np.pad(surface, 2))
+    regions, _ = ndimage.label(~walls)
+    solid = ndimage.binary_erosion(regions != regions[0, 0, 0])
+    return solid[2:-2, 2:-2, 2:-2] | surface

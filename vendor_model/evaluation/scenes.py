@@ -60,7 +60,7 @@ def read_scene(folder: Path) -> KnownPhoto:
         )
     with np.load(folder / "depth.npz", allow_pickle=False) as arrays:
         points = _unprojected(arrays["depth"], camera)
-    rgb = np.asarray(Image.open(folder / "photo.png").convert("RGB"))
+    rgb = np.array(Image.open(folder / "photo.png").convert("RGB"))
     return KnownPhoto(rgb, float(camera["fx"]), points, tuple(subjects))
 
 

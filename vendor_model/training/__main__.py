@@ -1,11 +1,19 @@
-"""`python -m vendor_model.training STAGE …`: train mini, stage by stage, resuming each where it stopped."""
+"""`python -m vendor_model.training STAGE …`: train a model, stage by stage, resuming each where it stopped.
+
+On several GPUs: `torchrun --nproc-per-node 4 -m vendor_model.training STAGE …`.
+"""
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
 
-from vendor_model.training.stages import MINI, STAGES, Run
+from vendor_model.device import choose_device
+from vendor_model.errors import UserError
+from vendor_model.training import distributed
+from vendor_model.training.recipe import RECIPES, Run
+from vendor_model.training.stages import STAGES
 
 
 def main() -> None:
@@ -17,12 +25,21 @@ def main() -> None:
     parser.add_argument(
         "--runs", type=Path, default=Path("runs/mini"), help="folder for data, checkpoints and logs"
     )
-    parser.add_argument("--threads", type=int, default=None, help="CPU threads (default: all)")
+    parser.add_argument("--recipe", choices=RECIPES, default="mini", help="lengths, rates and phases")
+    parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that render data")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    for name in arguments.stages:
-        STAGES[name](Run(arguments.model, arguments.runs, MINI))
+    try:
+        device = distributed.join(choose_device(arguments.device))
+        recipe = RECIPES[arguments.recipe]
+        run = Run(arguments.model, arguments.runs, recipe, device=device, workers=arguments.workers)
+        for name in arguments.stages:
+            STAGES[name](run)
+    except UserError as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,20 @@
-"""What the flow models minimise: conditional flow matching over several latents at once.
+"""What the flow models minimise: conditional flow matching over several latents at once, preferences, and
+agreement of long steps with short ones.
 
-L = Σ_m λ_m E‖v^m − v_θ^m(x_τ, c, τ)‖², x_τ = τ x₁ + (1−τ) x₀, v = x₁ − x₀ (paper, training recipe).
+Latents are (B, tokens, channels) by name. Times are (B,), from 0, noise x₀, to 1, data x₁:
+x_τ = τ x₁ + (1−τ) x₀, v = x₁ − x₀ (paper, training recipe).
 """
 
 from collections.abc import Callable, Mapping
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Latents = dict[str, Tensor]
+
+SHORTEST_STEP = 7
+"""Distilled steps are 2⁻ⁱ long, i from 0 to this."""
 
 
 def sample_times(count: int, at_noise: float, rng: torch.Generator) -> Tensor:
@@ -17,8 +23,19 @@ def sample_times(count: int, at_noise: float, rng: torch.Generator) -> Tensor:
     At pure noise the best velocity is the conditional mean minus the noise, so these draws train the
     network as a regressor; few steps at run time then already give its answer.
     """
-    times = torch.sigmoid(torch.randn(count, generator=rng) - 1)
-    return times * (torch.rand(count, generator=rng) >= at_noise)
+    times = torch.sigmoid(torch.randn(count, generator=rng, device=rng.device) - 1)
+    return times * (torch.rand(count, generator=rng, device=rng.device) >= at_noise)
+
+
+def noise_for(shapes: Mapping[str, tuple[int, ...]], rng: torch.Generator) -> Latents:
+    """Standard normal latents of these shapes, on the generator's device."""
+    return {name: torch.randn(shape, generator=rng, device=rng.device) for name, shape in shapes.items()}
+
+
+def mix(data: Latents, noise: Latents, times: Tensor) -> Latents:
+    """x_τ of data and noise."""
+    tau = times.view(-1, 1, 1)
+    return {name: tau * value + (1 - tau) * noise[name] for name, value in data.items()}
 
 
 def flow_matching(
@@ -29,14 +46,13 @@ def flow_matching(
     rng: torch.Generator,
     noise_scale: float = 1.0,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Loss and its parts. data: latents (B, tokens, channels); times: (B,); velocity takes (x_τ, τ).
+    """L = Σ_m λ_m E‖v^m − v_θ^m(x_τ, c, τ)‖², and its parts by name; velocity takes (x_τ, τ).
 
     noise_scale: 0 leaves plain regression of the data, an easier start for a small model.
     """
-    noise = {name: noise_scale * torch.randn(value.shape, generator=rng) for name, value in data.items()}
-    tau = times.view(-1, 1, 1)
-    mixed = {name: tau * value + (1 - tau) * noise[name] for name, value in data.items()}
-    predicted = velocity(mixed, times)
+    noise = noise_for({name: value.shape for name, value in data.items()}, rng)
+    noise = {name: noise_scale * value for name, value in noise.items()}
+    predicted = velocity(mix(data, noise, times), times)
     total, parts, start = 0.0, {}, times == 0
     for name, weight in weights.items():
         error = (predicted[name] - (data[name] - noise[name])).square().mean((1, 2))
@@ -45,3 +61,41 @@ def flow_matching(
         if start.any():
             parts[f"{name}_at_noise"] = error[start].mean().item()
     return total, parts
+
+
+def preference_loss(
+    better: Tensor, better_reference: Tensor, worse: Tensor, worse_reference: Tensor, strength: float
+) -> Tensor:
+    """DPO on velocities: −log σ(−βT w(τ) Δ) of each pair (B,), Δ = (‖v^w − v_θ^w‖² − ‖v^w − v_ref^w‖²) −
+    (‖v^l − v_θ^l‖² − ‖v^l − v_ref^l‖²).
+
+    The arguments are the four squared errors (B,), means over tokens and channels, all at the same τ.
+    strength: βT, which the paper does not give; w(τ) is 1.
+    """
+    gap = (better - better_reference) - (worse - worse_reference)
+    return -F.logsigmoid(-strength * gap)
+
+
+def shortcut_draws(count: int, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Steps 2⁻ⁱ (count,) that are to be learnt, and times (count,) at multiples of them, before 1."""
+    power = torch.randint(SHORTEST_STEP + 1, (count,), generator=rng, device=rng.device)
+    many = 2.0**power
+    return 1 / many, (torch.rand(count, generator=rng, device=rng.device) * many).floor() / many
+
+
+@torch.no_grad()
+def shortcut_target(
+    velocity: Callable[[Latents, Tensor, Tensor], Latents], mixed: Latents, times: Tensor, steps: Tensor
+) -> Latents:
+    """What a step of length `steps` (B,) should follow: the mean velocity (x̃_{τ+2d} − x_τ) / 2d of two steps
+    of half its length d, the second from where the first led (shortcut models; Frans et al. 2024).
+
+    velocity takes (x_τ, τ, told step). The halves of the shortest step are taken as infinitely short: they
+    are told 0, for which flow matching trains the network.
+    """
+    half = steps / 2
+    told = half * (steps > 2.0**-SHORTEST_STEP)
+    first = velocity(mixed, times, told)
+    middle = {name: value + half.view(-1, 1, 1) * first[name] for name, value in mixed.items()}
+    second = velocity(middle, times + half, told)
+    return {name: (first[name] + second[name]) / 2 for name in mixed}

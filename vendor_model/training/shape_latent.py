@@ -40,6 +40,9 @@ class ShapeCode:
         grid = values.reshape(-1, side, side, side, p, p, p).permute(0, 1, 4, 2, 5, 3, 6)
         return grid.reshape(-1, side * p, side * p, side * p)
 
+    def to(self, device: torch.device) -> "ShapeCode":
+        return ShapeCode(self.mean.to(device), self.basis.to(device), self.scale.to(device))
+
     def save(self, path: Path) -> None:
         np.savez(path, mean=self.mean.numpy(), basis=self.basis.numpy(), scale=self.scale.numpy())
 

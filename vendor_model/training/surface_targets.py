@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vendor_model.sparse.grid import CHILD_OFFSETS
@@ -120,8 +119,6 @@ def splat_loss(
     offset = (parameters.xyz - 0.5 - truth.points).abs().mean() * cells
     color = (BAND_0 * parameters.features_dc + 0.5 - truth.point_colors).abs().mean()
     size = (scales(parameters.scaling, settings) * cells / SPLAT_SCALE).log().square().mean()
-    opacity = F.mse_loss(
-        opacities(parameters.opacity, settings), torch.tensor(SPLAT_OPACITY).expand_as(parameters.opacity)
-    )
+    opacity = (opacities(parameters.opacity, settings) - SPLAT_OPACITY).square().mean()
     loss = offset + 2.0 * color + 0.1 * size + opacity + 0.01 * parameters.rotation.square().mean()
     return loss, {"splat_offset": offset.item(), "splat_color": color.item()}

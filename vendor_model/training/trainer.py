@@ -7,27 +7,39 @@ with one line per report. A killed run goes on from `last.pt`.
 import json
 import math
 import os
+import pickle
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from vendor_model.checkpoints.files import check_fit
+from vendor_model.errors import CheckpointError, UserError
+from vendor_model.training import distributed
+
 Loss = Callable[[object], tuple[Tensor, dict[str, float]]]
 """A batch to its loss and the figures to watch."""
+
+MOST_SKIPPED = 100
+"""Steps in a row that may fail before the training is given up."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a stage learns. The paper trains with AdamW without weight decay."""
+    """How long and how fast a stage learns. The paper trains with AdamW without weight decay.
+
+    accumulate: batches whose gradients make one step, where memory holds no larger batch.
+    """
 
     steps: int
     learning_rate: float
     warmup: int = 100
     ema: float = 0.998
     clip: float = 1.0
+    accumulate: int = 1
     report_every: int = 50
     save_every: int = 100
 
@@ -43,63 +55,104 @@ def rate_factor(step: int, schedule: Schedule) -> float:
 def train(model: nn.Module, loss: Loss, batches: Iterator, schedule: Schedule, folder: Path) -> None:
     """Train to `schedule.steps`, going on from `folder/last.pt`; leaves the average in `folder/average.pt`.
 
-    A step whose loss is not finite is skipped and named in the log; a hundred in a row raise ValueError.
+    Batches come to the model's device. A step whose loss or gradient is not finite is skipped and named in
+    the log. Raises UserError after a hundred of them in a row, CheckpointError when `last.pt` is damaged or
+    of another configuration.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    device = next(model.parameters()).device
     groups = parameter_groups(model)
     optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     average = {key: value.detach().clone() for key, value in model.state_dict().items()}
     step, bad = _resume(folder / "last.pt", model, average, optimizer), 0
+    distributed.share_weights(model)
     started, sums, seen = time.monotonic(), {}, 0
     while step < schedule.steps:
         for group in optimizer.param_groups:
             group["lr"] = schedule.learning_rate * group["rate"] * rate_factor(step, schedule)
-        value, figures = loss(next(batches))
-        step += 1
-        if not torch.isfinite(value):
-            bad += 1
-            _log(folder, {"step": step, "skipped": "loss is not finite"})
-            if bad == 100:
-                raise ValueError(
-                    f"{folder.name}: the loss has not been finite for 100 steps; lower the learning rate."
-                )
-            continue
-        bad = 0
         optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
-        optimizer.step()
-        _update_average(average, model, min(schedule.ema, (1 + step) / (10 + step)))
-        for name, figure in {"loss": value.item(), **figures}.items():
-            sums[name] = sums.get(name, 0.0) + figure
-        seen += 1
-        if step % schedule.report_every == 0 or step == schedule.steps:
+        figures = {}
+        for _ in range(schedule.accumulate):
+            value, parts = loss(to_device(next(batches), device))
+            (value / schedule.accumulate).backward()
+            for name, figure in {"loss": value.item(), **parts}.items():
+                figures[name] = figures.get(name, 0.0) + figure / schedule.accumulate
+        step += 1
+        distributed.average_gradients(model.parameters())
+        norm = nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
+        if distributed.everywhere(torch.isfinite(norm) & math.isfinite(figures["loss"])):
+            optimizer.step()
+            _update_average(average, model, min(schedule.ema, (1 + step) / (10 + step)))
+            for name, figure in figures.items():
+                sums[name] = sums.get(name, 0.0) + figure
+            seen, bad = seen + 1, 0
+        else:
+            bad += 1
+            _log(folder, {"step": step, "skipped": "loss or gradient is not finite"})
+        if bad == MOST_SKIPPED:
+            raise UserError(
+                f"The loss of {folder.name} has not been finite for {bad} steps: "
+                "lower its learning rate, or look for broken samples."
+            )
+        last = step == schedule.steps
+        if seen and (last or step % schedule.report_every == 0):
             rate = seen / (time.monotonic() - started)
             means = {name: round(total / seen, 5) for name, total in sums.items()}
             _log(folder, {"step": step, **means, "steps_per_s": round(rate, 3)})
             started, sums, seen = time.monotonic(), {}, 0
-        if step % schedule.save_every == 0 or step == schedule.steps:
+        if (last or step % schedule.save_every == 0) and distributed.rank() == 0:
             _save(folder / "last.pt", {"model": model.state_dict(), "average": average,
                                        "optimizer": optimizer.state_dict(), "step": step})  # fmt: skip
             _save(folder / "average.pt", average)
 
 
 def parameter_groups(model: nn.Module) -> list[dict]:
-    """All parameters, patch embeddings at a tenth of the rate.
+    """All parameters that learn, patch embeddings at a tenth of the rate.
 
     The pixels of a patch go up and down together, so equal steps on all their weights add up: at the full
     rate the embedding of a small transformer explodes within a few hundred steps, and nobody listens to it.
     """
-    named = list(model.named_parameters())
+    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
     slow = [parameter for name, parameter in named if "patch_embed" in name]
     others = [parameter for name, parameter in named if "patch_embed" not in name]
     return [{"params": others, "rate": 1.0}, {"params": slow, "rate": 0.1}]
 
 
+def to_device(batch, device: torch.device):
+    """A batch with all of its tensors on the device: a tensor, or a dict, tuple or dataclass of such."""
+    if isinstance(batch, Tensor):
+        return batch.to(device, non_blocking=True)
+    if isinstance(batch, dict):
+        return {name: to_device(value, device) for name, value in batch.items()}
+    if isinstance(batch, tuple):
+        return tuple(to_device(value, device) for value in batch)
+    if is_dataclass(batch):
+        moved = {field.name: to_device(getattr(batch, field.name), device) for field in fields(batch)}
+        return replace(batch, **moved)
+    return batch
+
+
 def load_average(model: nn.Module, folder: Path) -> nn.Module:
-    """The trained model of a stage: its moving average, strictly."""
-    model.load_state_dict(torch.load(folder / "average.pt", weights_only=True))
+    """The trained model of a stage: its moving average, strictly. Raises CheckpointError, also for a stage
+    that has not been trained."""
+    state = read_state(folder / "average.pt")
+    check_fit({key: tuple(value.shape) for key, value in state.items()}, model, folder / "average.pt")
+    model.load_state_dict(state)
     return model.eval()
+
+
+def read_state(path: Path) -> dict:
+    """What a stage saved, on the CPU. Raises CheckpointError when there is nothing or it is damaged."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path} is missing: run the stage {path.parent.name} of the training first."
+        ) from None
+    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} is no complete checkpoint ({error}): delete it, and the stage begins anew."
+        ) from None
 
 
 @torch.no_grad()
@@ -114,7 +167,8 @@ def _update_average(average: dict[str, Tensor], model: nn.Module, decay: float) 
 def _resume(path: Path, model: nn.Module, average: dict[str, Tensor], optimizer) -> int:
     if not path.exists():
         return 0
-    state = torch.load(path, weights_only=True)
+    state = read_state(path)
+    check_fit({key: tuple(value.shape) for key, value in state["model"].items()}, model, path)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     for key, value in state["average"].items():
@@ -129,6 +183,8 @@ def _save(path: Path, state: dict) -> None:
 
 
 def _log(folder: Path, line: dict) -> None:
+    if distributed.rank():
+        return
     text = json.dumps(line)
     print(f"{folder.name}: {text}", flush=True)
     with open(folder / "log.jsonl", "a", encoding="utf-8") as file:

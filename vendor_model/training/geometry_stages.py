@@ -1,0 +1,97 @@
+"""The stages of the first network: flow matching on shape code and pose, phase by phase of the recipe."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from vendor_model.errors import UserError
+from vendor_model.sampling import TIME_SCALE
+from vendor_model.training.objectives import Latents, flow_matching, sample_times
+from vendor_model.training.recipe import Run
+from vendor_model.training.samples import POSE_LATENTS, distances_of, embedder_inputs
+from vendor_model.training.shape_latent import ShapeCode
+from vendor_model.training.trainer import load_average
+
+GEOMETRY_INPUTS = ("image", "rgb_image", "mask", "rgb_image_mask", "pointmap", "rgb_pointmap")
+POINT_MAPS = ("pointmap", "rgb_pointmap")
+GEOMETRY_SAMPLES = (*GEOMETRY_INPUTS, *POSE_LATENTS, "distances")
+"""What the stages of the geometry model read of each sample."""
+
+Velocity = Callable[..., Latents]
+"""velocity(latents, times (B,), told step (B,) = 0) with the condition bound to it, in float32."""
+
+
+def geometry(run: Run, stage: str) -> None:
+    """A phase of the recipe, from the weights of the one that it starts from."""
+    phase = run.recipe.phases.get(stage)
+    if phase is None:
+        raise UserError(
+            f"The stage {stage!r} is not part of this recipe: its phases are {', '.join(run.recipe.phases)}."
+        )
+    parts, code, rng = geometry_parts(run, phase.start).train(), run.shape_code(), run.rng()
+
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        inputs = embedder_inputs(batch, rng)
+        latents = {
+            name: value.repeat_interleave(phase.draws, 0) for name, value in true_latents(batch, code).items()
+        }
+        hide = torch.rand((), generator=rng, device=rng.device) < phase.point_map_drop
+        times = sample_times(len(latents["shape"]), phase.at_noise, rng)
+        shown = shown_conditions(len(batch["image"]), phase.unconditional, rng)
+        velocity = geometry_velocity(run, parts, inputs, POINT_MAPS if hide else (), shown)
+        return flow_matching(velocity, latents, phase.weights, times, rng, phase.noise_scale)
+
+    batches = run.shards().batches(GEOMETRY_SAMPLES, run.recipe.batch, phase.selection)
+    run.train(stage, parts, loss, batches)
+
+
+def geometry_parts(run: Run, trained_in: str | None = None) -> nn.ModuleDict:
+    """Both networks of the first stage, new or as a stage left them. Raises CheckpointError."""
+    parts = nn.ModuleDict({name: run.module(name) for name in ("ss_condition_embedder", "ss_flow")})
+    return parts if trained_in is None else load_average(parts, run.runs / trained_in)
+
+
+def true_latents(batch: dict[str, Tensor], code: ShapeCode) -> Latents:
+    """Shape code and pose of a batch of samples."""
+    latents = {"shape": code.encode(distances_of(batch["distances"]))}
+    return latents | {name: batch[name][:, None] for name in POSE_LATENTS}
+
+
+def shown_conditions(count: int, unconditional: float, rng: torch.Generator) -> Tensor | None:
+    """Which samples (count,) keep their condition, 1 or 0; None when all do."""
+    if not unconditional:
+        return None
+    return (torch.rand(count, generator=rng, device=rng.device) >= unconditional).float()
+
+
+def geometry_velocity(
+    run: Run,
+    parts: nn.ModuleDict,
+    inputs: dict[str, Tensor],
+    drop: tuple[str, ...] = (),
+    shown: Tensor | None = None,
+) -> Velocity:
+    """Velocity of the flow model under the condition of `inputs`.
+
+    drop: inputs that count as zeros; shown: (B,), 0 for samples whose whole condition does.
+    """
+    flow = parts["ss_flow"]
+    with run.half_precision():
+        tokens = parts["ss_condition_embedder"](inputs, drop)
+        if shown is not None:
+            tokens = tokens * shown.view(-1, 1, 1)
+        context = flow.prepare_context(tokens)
+    return bound(run, flow, context)
+
+
+def bound(run: Run, flow: nn.Module, context) -> Velocity:
+    """The velocity of a flow model under a context, times and steps in 0..1."""
+
+    def velocity(latents: Latents, times: Tensor, told: Tensor | None = None) -> Latents:
+        told = times.new_zeros(1) if told is None else told
+        with run.half_precision():
+            predicted = flow(latents, times * TIME_SCALE, context, d=told * TIME_SCALE)
+        return {name: value.float() for name, value in predicted.items()}
+
+    return velocity

@@ -1,0 +1,95 @@
+"""The stages of the shape latent: its code, and the decoder that makes voxels of it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vendor_model.models.voxel_decoder import tokens_to_grid
+from vendor_model.training import shape_latent
+from vendor_model.training.geometry_stages import GEOMETRY_INPUTS, geometry_parts, geometry_velocity
+from vendor_model.training.objectives import noise_for
+from vendor_model.training.objects import distance_grid, make_object
+from vendor_model.training.recipe import Run
+from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs
+from vendor_model.training.trainer import load_average
+
+
+def shape_code(run: Run) -> None:
+    """Principal components of the distance patches of some thousand objects."""
+    run.runs.mkdir(parents=True, exist_ok=True)
+    channels = run.module("ss_decoder").input_layer.in_channels
+    grids = next(distance_grids(run.recipe.train_seed, SampleSizes.voxels, 3000))
+    shape_latent.fit(grids, run.recipe.patch, channels).save(run.runs / "shape_code.npz")
+
+
+def distance_grids(seed: int, resolution: int, batch: int) -> Iterator[Tensor]:
+    """Signed distances (batch, R, R, R) of new random objects, for ever."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield torch.from_numpy(np.stack([distance_grid(make_object(rng), resolution) for _ in range(batch)]))
+
+
+def voxel_decoder(run: Run) -> None:
+    """Shape codes, disturbed as a flow model would, to occupancy logits."""
+    model, code, rng = run.module("ss_decoder"), run.shape_code(), run.rng()
+
+    def loss(distances: Tensor) -> tuple[Tensor, dict[str, float]]:
+        target = distances < 0.5 / distances.shape[1]
+        tokens = disturbed(code.encode(distances), rng)
+        with run.half_precision():
+            logits = model(tokens_to_grid(tokens))[:, 0].float()
+        hard = soft_overlap((logits > 0).float(), target.float())
+        return F.binary_cross_entropy_with_logits(logits, target.float()), {"voxel_iou": hard.mean().item()}
+
+    grids = distance_grids(run.own_seed(run.recipe.train_seed + 2000), SampleSizes.voxels, 16)
+    run.train("voxel_decoder", model, loss, grids)
+
+
+def voxel_tuning(run: Run) -> None:
+    """The voxel decoder again, half of the time on codes that the geometry model makes of photos.
+
+    Where a photo leaves a thin part unsure the predicted code is a mean, which a decoder of true codes leaves
+    empty. The overlap with the truth, which is what counts, wants it filled as far as that pays.
+    """
+    model = load_average(run.module("ss_decoder"), run.runs / "voxel_decoder").train()
+    parts = geometry_parts(run, run.recipe.finished).requires_grad_(False)
+    flow = parts["ss_flow"]
+    code, rng = run.shape_code(), run.rng()
+
+    def predicted_codes(batch: dict[str, Tensor]) -> Tensor:
+        count = len(batch["distances"])
+        noise = noise_for(flow.latent_shapes(count), rng)
+        with torch.no_grad():
+            velocity = geometry_velocity(run, parts, embedder_inputs(batch, rng))
+            return noise["shape"] + velocity(noise, noise["shape"].new_zeros(count))["shape"]
+
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        distances = distances_of(batch["distances"])
+        target = (distances < 0.5 / distances.shape[1]).float()
+        half = len(distances) // 2
+        seen = predicted_codes({name: values[:half] for name, values in batch.items()})
+        tokens = torch.cat([seen, disturbed(code.encode(distances[half:]), rng)])
+        with run.half_precision():
+            logits = model(tokens_to_grid(tokens))[:, 0].float()
+        overlap = soft_overlap(logits.sigmoid(), target)
+        hard = soft_overlap((logits > 0).float(), target)
+        figures = {"voxel_iou_seen": hard[:half].mean().item(), "voxel_iou": hard[half:].mean().item()}
+        return F.binary_cross_entropy_with_logits(logits, target) + (1 - overlap).mean(), figures
+
+    names = (*GEOMETRY_INPUTS, "distances")
+    run.train("voxel_tuning", model, loss, run.shards().batches(names, run.recipe.batch))
+
+
+def disturbed(tokens: Tensor, rng: torch.Generator) -> Tensor:
+    """Codes (B, T, C) with up to 0.4 deviations of noise each, as a flow model errs."""
+    amount = 0.4 * torch.rand(len(tokens), 1, 1, generator=rng, device=rng.device)
+    return tokens + amount * torch.randn(tokens.shape, generator=rng, device=rng.device)
+
+
+def soft_overlap(chances: Tensor, target: Tensor) -> Tensor:
+    """Intersection over union of (B, ...) occupancies in 0..1, one for each item."""
+    both = (chances * target).flatten(1).sum(1)
+    return both / (chances + target - chances * target).flatten(1).sum(1).clamp(min=1e-6)

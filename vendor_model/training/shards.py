@@ -1,0 +1,202 @@
+"""Samples in files: written by several processes, streamed back in random order.
+
+`write_shards` renders scenes and stores their objects in `shard-<seed>-<number>.npz` files (no pickle).
+`Shards` reads them, also while more are being written. A shard that cannot be read is named and left out.
+"""
+
+import multiprocessing
+import os
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vendor_model.errors import UserError
+from vendor_model.training.samples import SampleSizes, object_samples
+from vendor_model.training.scenes import KINDS, make_scene
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which samples a stage sees: from these kinds of scene, at least this share of the object visible."""
+
+    kinds: tuple[str, ...] = KINDS
+    least_visible: float = 0.0
+
+    def rows(self, shard: dict[str, np.ndarray]) -> np.ndarray:
+        """Numbers of the chosen samples. Raises UserError for a shard that does not say their kinds."""
+        chosen = shard["visible_fraction"] >= self.least_visible
+        if set(self.kinds) != set(KINDS):
+            if "kind" not in shard:
+                raise UserError(
+                    "The data does not say of what kind its scenes are, as this stage needs: "
+                    "move it away and write it again with the stage data."
+                )
+            chosen &= np.isin(shard["kind"], self.kinds)
+        return np.flatnonzero(chosen)
+
+
+EVERYTHING = Selection()
+
+
+def write_shards(
+    folder: Path,
+    seed: int,
+    count: int,
+    scenes_per_shard: int,
+    categories: Sequence[str],
+    sizes: SampleSizes,
+    workers: int = 1,
+) -> None:
+    """Write `count` shards, so many processes at a time, and print how fast; scene n of shard k depends on
+    (seed, k, n) alone. Shards that exist are kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {number: folder / f"shard-{seed}-{number:05d}.npz" for number in range(count)}
+    missing = [number for number, path in paths.items() if not path.exists()]
+    write = partial(_write_shard, folder, seed, scenes_per_shard, categories, sizes)
+    started, done = time.monotonic(), 0
+    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        counts = map(write, missing) if workers == 1 else pool.map(write, missing)
+        for number, objects in zip(missing, counts, strict=True):
+            done += objects
+            rate = done / (time.monotonic() - started)
+            print(f"{paths[number].name}: {objects} objects, {rate:.1f} objects/s", flush=True)
+
+
+def _write_shard(
+    folder: Path,
+    seed: int,
+    scenes_per_shard: int,
+    categories: Sequence[str],
+    sizes: SampleSizes,
+    number: int,
+) -> int:
+    """One shard, written whole or not at all; returns its number of objects."""
+    size = sizes.photos[number % len(sizes.photos)]
+    samples, photos, maps = [], [], []
+    for index in range(scenes_per_shard):
+        scene = make_scene(np.random.default_rng((seed, number, index)), size, categories=categories)
+        samples.extend(object_samples(scene, sizes))
+        photos.append(scene.photo)
+        maps.append(scene.point_map[::2, ::2].clip(-6e4, 6e4).astype(np.float16))
+    save_shard(
+        folder / f"shard-{seed}-{number:05d}.npz", samples, photos=np.stack(photos), maps=np.stack(maps)
+    )
+    return len(samples)
+
+
+def save_shard(path: Path, samples: Sequence[dict[str, np.ndarray]], **others: np.ndarray) -> None:
+    """Samples as `object_samples` gives them, and other arrays, to a file that appears complete."""
+    arrays = dict(others)
+    ragged = {"coords", "features"}
+    for name in samples[0]:
+        join = np.concatenate if name in ragged else np.stack
+        arrays[name] = join([sample[name] for sample in samples])
+    arrays["voxel_counts"] = np.array([len(sample["coords"]) for sample in samples])
+    partial_path = path.with_suffix(".partial")
+    with open(partial_path, "wb") as file:
+        np.savez(file, **arrays)
+    os.replace(partial_path, path)
+
+
+class Shards:
+    """Random batches out of a folder of shards; new shards are found as they appear."""
+
+    def __init__(self, folder: Path, seed: int):
+        self.folder, self.rng, self.broken = folder, np.random.default_rng(seed), set()
+
+    def paths(self) -> list[Path]:
+        """The shards that there are now, without those found broken."""
+        return [path for path in sorted(self.folder.glob("shard-*.npz")) if path not in self.broken]
+
+    def arrays(self) -> Iterator[dict[str, np.ndarray]]:
+        """Whole shards, for ever, each pass in a new order."""
+        while True:
+            paths = self.paths()
+            if not paths:
+                raise UserError(f"{self.folder} holds no readable shards: run the stage data first.")
+            for index in self.rng.permutation(len(paths)):
+                try:
+                    with np.load(paths[index], allow_pickle=False) as file:
+                        yield {name: file[name] for name in file.files}
+                except (OSError, ValueError, zipfile.BadZipFile) as error:
+                    print(f"{paths[index].name} is left out: {error}", flush=True)
+                    self.broken.add(paths[index])
+
+    def photos(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Photos (B, 3, H, W) in 0..1, and each other row and column of their point maps (B, H/2, W/2, 3)."""
+        for shard in self.arrays():
+            order = self.rng.permutation(len(shard["photos"]))
+            for start in range(0, len(order) - size + 1, size):
+                rows = order[start : start + size]
+                photos = torch.from_numpy(shard["photos"][rows]).permute(0, 3, 1, 2).float() / 255
+                yield photos, torch.from_numpy(shard["maps"][rows]).float()
+
+    def batches(
+        self, names: tuple[str, ...], size: int, selection: Selection = EVERYTHING, mixed: int = 4
+    ) -> Iterator[dict[str, Tensor]]:
+        """Batches of the named per-object arrays (equal shapes only), drawn from the selected objects of
+        `mixed` shards at a time, or of more where those hold too few. Raises UserError when all do."""
+        shards = self.arrays()
+        while True:
+            pool, count = [], 0
+            while len(pool) < mixed or count < size:
+                shard = next(shards)
+                rows = selection.rows(shard)
+                pool.append({name: shard[name][rows] for name in names})
+                count += len(rows)
+                if len(pool) > mixed + len(self.paths()) and count < size:
+                    raise UserError(
+                        f"{self.folder} holds {count} samples of the {size} that a batch of this stage needs "
+                        f"({selection}): write more with the stage data."
+                    )
+            joined = {name: np.concatenate([part[name] for part in pool]) for name in names}
+            order = self.rng.permutation(count)
+            for start in range(0, count - size + 1, size):
+                rows = order[start : start + size]
+                yield {name: torch.from_numpy(values[rows]) for name, values in joined.items()}
+
+    def sparse_batches(
+        self, names: tuple[str, ...], size: int, most_voxels: int | None = None, mixed: int = 2
+    ) -> Iterator[dict[str, Tensor]]:
+        """As `batches`, with `coords` (N, 4) int32 and `features` (N, 8) of the batch's voxels added.
+
+        most_voxels: of each object only so many, those nearest to a random one of it.
+        """
+        shards = self.arrays()
+        while True:
+            pool = [next(shards) for _ in range(mixed)]
+            joined = {name: np.concatenate([shard[name] for shard in pool]) for name in names}
+            counts = np.concatenate([shard["voxel_counts"] for shard in pool])
+            starts = np.concatenate([[0], np.cumsum(counts)])
+            coords = np.concatenate([shard["coords"] for shard in pool])
+            voxels = np.concatenate([shard["features"] for shard in pool])
+            order = self.rng.permutation(len(counts))
+            for start in range(0, len(order) - size + 1, size):
+                rows = order[start : start + size]
+                kept = [np.arange(starts[row], starts[row + 1]) for row in rows]
+                if most_voxels is not None:
+                    kept = [self._nearest(coords, cells, most_voxels) for cells in kept]
+                batch = np.repeat(np.arange(size, dtype=np.int32), [len(cells) for cells in kept])
+                kept = np.concatenate(kept)
+                cells = np.concatenate([batch[:, None], coords[kept].astype(np.int32)], axis=1)
+                yield {
+                    **{name: torch.from_numpy(values[rows]) for name, values in joined.items()},
+                    "coords": torch.from_numpy(cells),
+                    "features": torch.from_numpy(voxels[kept]).float(),
+                }
+
+    def _nearest(self, coords: np.ndarray, cells: np.ndarray, count: int) -> np.ndarray:
+        """Of the numbered cells the `count` nearest to a random one, in their order."""
+        if len(cells) <= count:
+            return cells
+        places = coords[cells].astype(np.int32)
+        distances = np.square(places - places[self.rng.integers(len(cells))]).sum(1)
+        return cells[np.sort(np.argpartition(distances, count)[:count])]

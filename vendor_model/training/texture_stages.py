@@ -1,0 +1,102 @@
+"""The stages of the structured latent: its decoders, and the flow that predicts it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vendor_model.sampling import TIME_SCALE
+from vendor_model.sparse.grid import SparseGrid
+from vendor_model.surface.gaussians import split_head
+from vendor_model.training import surface_targets
+from vendor_model.training.objectives import sample_times
+from vendor_model.training.recipe import Run
+from vendor_model.training.samples import embedder_inputs
+from vendor_model.training.structured_latent import CHANNELS
+from vendor_model.training.trainer import load_average
+
+TEXTURE_INPUTS = ("image", "rgb_image", "mask", "rgb_image_mask")
+
+
+def surface(run: Run) -> None:
+    """Both decoders of the structured latent, on the generator's own surfaces and colours."""
+    names = ("slat_decoder_mesh", "slat_decoder_gs")
+    parts = nn.ModuleDict({name: run.module(name) for name in names})
+    mesh, gaussians, rng = parts["slat_decoder_mesh"], parts["slat_decoder_gs"], run.rng()
+
+    def loss(batch: surface_targets.Targets) -> tuple[Tensor, dict[str, float]]:
+        grid = SparseGrid(batch.coords)
+        latent = batch.latent + 0.15 * torch.randn(batch.latent.shape, generator=rng, device=rng.device)
+        with run.half_precision():
+            features, _ = mesh(latent, grid)
+            head = gaussians(latent, grid)
+        cubes, cube_figures = surface_targets.cube_loss(features.float(), batch)
+        parameters = split_head(
+            head.float(),
+            batch.coords,
+            gaussians.offset_perturbation,
+            gaussians.resolution,
+            gaussians.settings,
+        )
+        splats, splat_figures = surface_targets.splat_loss(parameters, gaussians.settings, batch)
+        return cubes + splats, cube_figures | splat_figures
+
+    rng_numpy = np.random.default_rng(run.own_seed(run.recipe.train_seed + 1000))
+    batches = surface_targets.stream(
+        rng_numpy, mesh.resolution, mesh.output_resolution, gaussians.settings.num_gaussians
+    )
+    run.train("surface", parts, loss, batches)
+
+
+def texture_regression(run: Run) -> None:
+    """Condition embedder and texture flow learn the structured latent without noise, as `regression` does.
+
+    On pieces of many objects: it is photos that the embedder needs many of, not voxels.
+    """
+    names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
+    batches = run.shards().sparse_batches(names, run.recipe.batch, run.recipe.piece_voxels)
+    _train_texture(run, "texture_regression", texture_parts(run), batches, at_noise=1.0, noise_scale=0.0)
+
+
+def texture(run: Run) -> None:
+    """The regressor becomes the flow model: flow matching on the structured latent."""
+    parts = load_average(texture_parts(run), run.runs / "texture_regression").train()
+    names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
+    batches = run.shards().sparse_batches(names, run.recipe.texture_batch)
+    _train_texture(run, "texture", parts, batches, run.recipe.at_noise, 1.0)
+
+
+def texture_parts(run: Run) -> nn.ModuleDict:
+    """Both networks of the second stage."""
+    return nn.ModuleDict({name: run.module(name) for name in ("slat_condition_embedder", "slat_flow")})
+
+
+def _train_texture(
+    run: Run, stage: str, parts: nn.ModuleDict, batches: Iterator, at_noise: float, noise_scale: float
+) -> None:
+    embedder, flow, rng, config = parts["slat_condition_embedder"], parts["slat_flow"], run.rng(), run.config
+    mean, std = (torch.tensor(values, device=run.device) for values in (config.slat_mean, config.slat_std))
+
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        inputs = embedder_inputs(batch, rng)
+        latent = (batch["features"] - mean) / std
+        noise = noise_scale * torch.randn(latent.shape, generator=rng, device=rng.device)
+        grid = flow.prepare_coords(batch["coords"], len(batch["image"]))
+        times = sample_times(len(batch["image"]), at_noise, rng)
+        tau = grid.levels[0].per_cell(times[:, None])
+        with run.half_precision():
+            context = flow.prepare_context(embedder(inputs))
+            predicted = flow(tau * latent + (1 - tau) * noise, times * TIME_SCALE, grid, context).float()
+        error = (predicted - (latent - noise)).square()
+        color = error[:, 4:7].mean().item()
+        return error.mean(), {"color": color, "form": error[:, :4].mean().item()}
+
+    run.train(stage, parts, loss, batches, fused_attention=True)
+
+
+def latent_statistics(run: Run) -> tuple[list[float], list[float]]:
+    """Mean and deviation of the structured latent's channels, for `pipeline.yaml`."""
+    shard = next(run.shards().arrays())["features"].astype(np.float64)
+    assert shard.shape[1] == CHANNELS
+    return [round(float(x), 4) for x in shard.mean(0)], [round(float(x), 4) for x in shard.std(0)]

@@ -84,9 +84,14 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
     image = current_photo()
     if is_reconstructing():
         raise ArtistError("A reconstruction is under way; wait for it, or cancel it first.")
-    prompts = [prompt for prompt in image.sam3d.prompts if prompt.is_marked]
+    marked = [prompt for prompt in image.sam3d.prompts if prompt.is_marked]
+    prompts = [prompt for prompt in marked if not prompt.is_proposal]
     if not prompts:
-        raise ArtistError("No object is marked yet; click one in the photo, or add a mask.")
+        raise ArtistError(
+            "None of the proposed objects is kept yet; keep those that you want."
+            if marked
+            else "No object is marked yet; click one in the photo, or add a mask."
+        )
     shapes = image.sam3d.shapes()
     for prompt in prompts:
         _check_shape(prompt, shapes.get(prompt.uuid))

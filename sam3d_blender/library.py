@@ -19,7 +19,7 @@ task: Task | None = None
 
 def release(name: str = "") -> Release:
     """A model to be had: the named one, or the one chosen in the preferences. Raises ArtistError."""
-    known = releases.releases()
+    known = {**releases.releases(), **releases.segmenters()}
     name = name or preferences().model
     if name not in known:
         raise ArtistError(f"“{name}” is no model to be had; name one of {', '.join(known)}.")
@@ -115,5 +115,9 @@ def _start(wanted: Release, token: str = "", source: Path | None = None) -> Task
 
 def _take(made: Release, task: Task) -> None:
     if task.state is JobState.DONE:
-        preferences().model = made.name
+        told = preferences()
+        if made.name in releases.segmenters():
+            told.segmenter = made.name
+        else:
+            told.model = made.name
         preferences().token = ""

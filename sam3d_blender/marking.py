@@ -30,7 +30,7 @@ _segmentations: dict[str, tuple[str, Job]] = {}
 """By prompt: the key of the clicks whose mask is on its way, and the job that brings it."""
 
 _found: dict[tuple, str] = {}
-"""The last masks that were found, by worker, photo, its file and clicks: undo and redo show them at once."""
+"""The last masks that were found, by worker, segmenter, photo, its file and clicks: for undo and redo."""
 
 
 def add_click(
@@ -163,7 +163,8 @@ def _segment(image: bpy.types.Image, prompt: SAM3D_PG_prompt) -> Job | None:
         prompt.message = ALL_EXCLUDE if prompt.clicks else ""
         return None
     client = session.client()
-    known = (client, image.name, image.sam3d.file_digest, key)
+    segmenter = session.segmenter()
+    known = (client, segmenter, image.name, image.sam3d.file_digest, key)
     if known in _found:
         prompt.mask, prompt.mask_key = _found[known], key
         return None
@@ -172,6 +173,7 @@ def _segment(image: bpy.types.Image, prompt: SAM3D_PG_prompt) -> Job | None:
         [(click.x, click.y) for click in prompt.clicks],
         [click.positive for click in prompt.clicks],
         prompt.drawn_box,
+        segmenter,
     )
     _segmentations[prompt.uuid] = key, job
     uuid = prompt.uuid
@@ -179,7 +181,7 @@ def _segment(image: bpy.types.Image, prompt: SAM3D_PG_prompt) -> Job | None:
 
 
 def _take_mask(known: tuple, uuid: str, job: Job) -> None:
-    _, photo_name, _, key = known
+    _, _, photo_name, _, key = known
     if _segmentations.get(uuid) == (key, job):
         del _segmentations[uuid]
     image = bpy.data.images.get(photo_name)

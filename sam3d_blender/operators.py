@@ -34,6 +34,49 @@ class Action:
         return {"FINISHED"}
 
 
+class RunsJob(Action):
+    """An action that in a window goes on while Blender stays usable, until Esc; elsewhere it is waited for.
+
+    `act` does all of it. `start` begins it and returns the job, `finish` is for when that is over; both may
+    raise ArtistError.
+    """
+
+    bl_options: ClassVar[set[str]] = {"UNDO"}
+
+    def invoke(self, context, event):
+        if bpy.app.background:
+            return self.execute(context)
+        try:
+            self._job = self.start()
+        except ArtistError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        self._timer = context.window_manager.event_timer_add(0.1, window=context.window)
+        context.window_manager.modal_handler_add(self)
+        return {"RUNNING_MODAL"}
+
+    def modal(self, context, event):
+        if event.type == "ESC" and event.value == "PRESS":
+            session.cancel(self._job)
+            return {"RUNNING_MODAL"}
+        if event.type != "TIMER" or not self._job.is_over:
+            return {"PASS_THROUGH"}
+        context.window_manager.event_timer_remove(self._timer)
+        if self._job.state == JobState.CANCELLED:
+            self.report({"INFO"}, f"{self.bl_label} cancelled")
+            return {"CANCELLED"}
+        try:
+            self.finish()
+        except ArtistError as error:
+            self.report({"ERROR"}, str(error))
+            return {"CANCELLED"}
+        return {"FINISHED"}
+
+    def cancel(self, context):
+        context.window_manager.event_timer_remove(self._timer)
+        session.cancel(self._job)
+
+
 class NeedsPhoto:
     @classmethod
     def poll(cls, context):
@@ -88,12 +131,11 @@ class SAM3D_OT_remove_object(NeedsPhoto, Action, bpy.types.Operator):
         actions.remove_object(self.object or None)
 
 
-class SAM3D_OT_reconstruct(NeedsPhoto, Action, bpy.types.Operator):
+class SAM3D_OT_reconstruct(NeedsPhoto, RunsJob, bpy.types.Operator):
     """Make a mesh of every object that is marked in the photo, where it stands there"""
 
     bl_idname = "sam3d.reconstruct"
     bl_label = "Reconstruct"
-    bl_options: ClassVar[set[str]] = {"UNDO"}
 
     replace: BoolProperty(
         name="Replace Edited",
@@ -104,38 +146,11 @@ class SAM3D_OT_reconstruct(NeedsPhoto, Action, bpy.types.Operator):
     def act(self, context):
         actions.reconstruct(self.replace)
 
-    def invoke(self, context, event):
-        if bpy.app.background:
-            return self.execute(context)
-        try:
-            actions.start_reconstruction(self.replace)
-        except ArtistError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        self._timer = context.window_manager.event_timer_add(0.1, window=context.window)
-        context.window_manager.modal_handler_add(self)
-        return {"RUNNING_MODAL"}
+    def start(self):
+        return actions.start_reconstruction(self.replace).job
 
-    def modal(self, context, event):
-        if event.type == "ESC" and event.value == "PRESS":
-            actions.cancel()
-            return {"RUNNING_MODAL"}
-        if event.type != "TIMER" or actions.is_reconstructing():
-            return {"PASS_THROUGH"}
-        context.window_manager.event_timer_remove(self._timer)
-        if actions.reconstruction.job.state == JobState.CANCELLED:
-            self.report({"INFO"}, "Reconstruction cancelled")
-            return {"CANCELLED"}
-        try:
-            actions.finish_reconstruction()
-        except ArtistError as error:
-            self.report({"ERROR"}, str(error))
-            return {"CANCELLED"}
-        return {"FINISHED"}
-
-    def cancel(self, context):
-        context.window_manager.event_timer_remove(self._timer)
-        actions.cancel()
+    def finish(self):
+        actions.finish_reconstruction()
 
 
 class SAM3D_OT_cancel(bpy.types.Operator):

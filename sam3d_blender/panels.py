@@ -33,7 +33,7 @@ class ReconstructPanel:
         column.prop(settings, "seed")
         column.prop(settings, "refine_layout")
         if actions.is_reconstructing():
-            draw_progress(layout, actions.reconstruction.job)
+            draw_progress(layout, actions.reconstruction.job, "sam3d.cancel")
         else:
             row = layout.row()
             row.scale_y = 1.5
@@ -43,10 +43,10 @@ class ReconstructPanel:
         layout.operator("sam3d.view_through_camera", icon="VIEW_CAMERA")
 
 
-def draw_progress(layout, job) -> None:
-    """Stage, time and bar of a job, with the way out."""
+def draw_progress(layout, job, cancel: str) -> None:
+    """Stage, time and bar of a job, with the way out. cancel: the operator that gives it up."""
     layout.progress(factor=job.fraction, text=progress_text(job.message, job.elapsed))
-    layout.operator("sam3d.cancel", icon="X")
+    layout.operator(cancel, icon="X")
 
 
 def draw_sentence(layout, sentence: str, width: int = 36, icon: str = "NONE") -> None:

@@ -23,7 +23,7 @@ class SAM3D_UL_prompts(bpy.types.UIList):
         swatch.ui_units_x = 0.5
         swatch.prop(item, "color", text="")
         number = row.row()
-        number.ui_units_x = 0.8
+        number.ui_units_x = 1.1
         number.label(text=str(index + 1))
         row.prop(item, "name", text="", emboss=False)
         state = row.row()
@@ -35,6 +35,8 @@ class SAM3D_UL_prompts(bpy.types.UIList):
 def _state(prompt, shape) -> dict[str, str]:
     if prompt.message:
         return {"text": "", "icon": "ERROR"}
+    if prompt.is_proposal:
+        return {"text": "", "icon": "QUESTION"}
     if not prompt.is_current:
         return {"text": "", "icon": "SORTTIME"}
     if shape is None:

@@ -28,6 +28,17 @@ MODELS = (
     (releases.LOCAL, "Local Folder", "A model in a folder of your own"),
 )
 
+SEGMENTERS = (
+    (
+        releases.BEST,
+        "Best There Is",
+        "The largest SAM 2.1 on this machine; without one, the embedded segmenter",
+    ),
+    (releases.EMBEDDED, "Embedded", "The small segmenter of the add-on, which answers clicks on any machine"),
+    *((name, release.title, release.description) for name, release in releases.segmenters().items()),
+    (releases.LOCAL, "Folder or Id", "SAM 2.1 or SAM 3 in a folder of your own, or in Hugging Face's cache"),
+)
+
 MARKINGS = (
     ("ADD", "Include", "Click on the object, or drag a box around it", "ADD", 0),
     ("EXCLUDE", "Exclude", "Click on what is not part of the object", "REMOVE", 1),
@@ -49,7 +60,8 @@ class SAM3D_PG_prompt(bpy.types.PropertyGroup):
 
     box: see `core.state.Box`, all zeros when there is none; mask: text of `core.masks`, of the mask that was
     found or given, '' when there is none; mask_key: of the clicks and box it was found from, '' for a given
-    mask; added, erased: texts of what the brush does to it; message: why there is no mask yet, in words.
+    mask; added, erased: texts of what the brush does to it; message: why there is no mask yet, in words;
+    is_proposal: whether the segmenter found it and the artist has not kept it yet.
     """
 
     uuid: StringProperty()
@@ -69,6 +81,7 @@ class SAM3D_PG_prompt(bpy.types.PropertyGroup):
     added: StringProperty()
     erased: StringProperty()
     message: StringProperty()
+    is_proposal: BoolProperty()
 
     @property
     def drawn_box(self) -> Box | None:
@@ -133,15 +146,21 @@ class SAM3D_PG_photo(bpy.types.PropertyGroup):
 
     def shapes(self) -> dict[str, Shape]:
         """By uuid, the shape of every prompt that has a mask; the same objects until a mask changes."""
-        marked = tuple(Marked(prompt.mask, prompt.added, prompt.erased) for prompt in self.prompts)
-        each = zip(self.prompts, shapes(marked, self.smaller_wins), strict=True)
-        return {prompt.uuid: shape for prompt, shape in each if shape is not None}
+        proposed = [prompt for prompt in self.prompts if prompt.is_proposal]
+        kept = [prompt for prompt in self.prompts if not prompt.is_proposal]
+        return _shapes_of(kept, self.smaller_wins) | _shapes_of(proposed, smaller_wins=False)
 
     @property
     def active(self) -> SAM3D_PG_prompt | None:
         if 0 <= self.active_index < len(self.prompts):
             return self.prompts[self.active_index]
         return None
+
+
+def _shapes_of(prompts: list[SAM3D_PG_prompt], smaller_wins: bool) -> dict[str, Shape]:
+    marked = tuple(Marked(prompt.mask, prompt.added, prompt.erased) for prompt in prompts)
+    each = zip(prompts, shapes(marked, smaller_wins), strict=True)
+    return {prompt.uuid: shape for prompt, shape in each if shape is not None}
 
 
 class SAM3D_PG_scene(bpy.types.PropertyGroup):
@@ -169,6 +188,10 @@ class SAM3D_PG_scene(bpy.types.PropertyGroup):
         max=1000,
         default=20,
         description="Radius of the brush on the screen: zoom in to paint finer",
+    )
+    find_text: StringProperty(
+        name="Text",
+        description="What to look for, such as “chair”, which SAM 3 understands; empty to find every object",
     )
     seed: IntProperty(
         name="Seed", min=0, default=42, description="The same seed and masks give the same objects again"
@@ -209,6 +232,14 @@ class SAM3D_preferences(bpy.types.AddonPreferences):
         subtype="DIR_PATH",
         description="A folder with a model's configuration and weights, or with released files to convert",
     )
+    segmenter: EnumProperty(
+        name="Segmenter", items=SEGMENTERS, description="What turns clicks in the photo into masks"
+    )
+    segmenter_folder: StringProperty(
+        name="Folder or Id",
+        subtype="DIR_PATH",
+        description="A folder with a SAM 2.1 or SAM 3, or the id of one that Hugging Face's cache holds",
+    )
     token: StringProperty(
         name="Token",
         subtype="PASSWORD",
@@ -216,11 +247,13 @@ class SAM3D_preferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, context):
-        from . import model_panel, panels  # which draw what is defined here
+        from . import model_panel, panels, segmenter_panel  # which draw what is defined here
 
         panels.draw_environment(self.layout, self)
         self.layout.separator()
         model_panel.draw_model(self.layout, self)
+        self.layout.separator()
+        segmenter_panel.draw_segmenter(self.layout, self)
 
 
 def show_photo(photo: bpy.types.Image | None) -> None:

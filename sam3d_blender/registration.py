@@ -4,6 +4,7 @@ import bpy
 
 from . import (
     click_tool,
+    finding_ui,
     handlers,
     mask_operators,
     model_operators,
@@ -22,6 +23,7 @@ CLASSES = (
     *model_operators.CLASSES,
     click_tool.SAM3D_OT_click,
     *photo_panel.CLASSES,
+    *finding_ui.CLASSES,
     *panels.CLASSES,
 )
 

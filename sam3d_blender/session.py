@@ -44,6 +44,15 @@ def checkpoint() -> Path:
     return chosen or BUILT_IN_CHECKPOINT
 
 
+def segmenter() -> str:
+    """What turns clicks into masks, by the preferences: see `releases.choose_segmenter`."""
+    told = preferences()
+    if told is None:
+        return releases.choose_segmenter(releases.BEST, "")
+    local = told.segmenter_folder
+    return releases.choose_segmenter(told.segmenter, bpy.path.abspath(local) if local else "")
+
+
 def needed_python() -> Path:
     """As `python`; raises ArtistError when there is none."""
     found = python()

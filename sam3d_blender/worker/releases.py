@@ -25,6 +25,9 @@ RELEASED_PLACES = (".", "checkpoints", "checkpoints/hf")
 BUILT_IN, LOCAL = "mini", "folder"
 """What else can be chosen: the model of the add-on, or a folder of the artist's own."""
 
+BEST, EMBEDDED = "best", "embedded"
+"""Segmenters that can be chosen: the largest SAM 2.1 that is here, or the one of the add-on."""
+
 POLL_SECONDS = 0.05
 TOKEN_VARIABLE = "HF_TOKEN"
 
@@ -87,8 +90,38 @@ def choose(model: str, local_folder: str) -> Path | None:
 @cache
 def releases() -> Mapping[str, Release]:
     """Every model that can be had, by its name."""
+    return _read_releases("vendor_model")
+
+
+@cache
+def segmenters() -> Mapping[str, Release]:
+    """Every segmenter that can be had, by its name, the smallest first."""
+    found = _read_releases("vendor_model/segmentation")
+    return dict(sorted(found.items(), key=lambda entry: entry[1].bytes))
+
+
+def choose_segmenter(segmenter: str, local: str) -> str:
+    """What the worker is told to segment with: a folder, a Hugging Face id, or '' for the embedded segmenter.
+
+    segmenter: name of a release, `BEST`, `EMBEDDED`, or `LOCAL`, which is the local folder or id.
+    """
+    if segmenter == LOCAL:
+        return local
+    ready = [name for name, release in segmenters().items() if is_segmenter(release.folder)]
+    if segmenter == BEST:
+        ready = [name for name in ready if name.startswith("sam2.1")]
+        segmenter = ready[-1] if ready else EMBEDDED
+    return str(segmenters()[segmenter].folder) if segmenter in ready else ""
+
+
+def is_segmenter(folder: Path) -> bool:
+    """Whether a folder holds a segmenter's weights, from the names of its files alone."""
+    return all((folder / name).is_file() for name in ("config.json", "model.safetensors"))
+
+
+def _read_releases(folder: str) -> dict[str, Release]:
     found = {}
-    for path in sorted((PACKAGE_ROOT / "vendor_model").glob("*/release.toml")):
+    for path in sorted((PACKAGE_ROOT / folder).glob("*/release.toml")):
         content = tomllib.loads(path.read_text(encoding="utf-8"))
         weights = tuple(
             Weights(*(entry[name] for name in ("title", "license", "page", "gated", "bytes")))

@@ -49,6 +49,23 @@ def segment(request, progress):
     return protocol.Segmented(request.job, write_array(request.folder, "mask", mask))
 
 
+def find_objects(request, progress):
+    """The photo's four quarters without their rims; with a text, the first of them. "nothing" finds none."""
+    progress("objects", 0.25)
+    while request.text == "for ever":
+        time.sleep(0.02)
+        progress("objects", 0.5)
+    height, width = size_of(request.photo)
+    masks = []
+    for top, left in ((0, 0), (0, width // 2), (height // 2, 0), (height // 2, width // 2)):
+        mask = np.zeros((height, width), bool)
+        mask[top + 4 : top + height // 2 - 4, left + 4 : left + width // 2 - 4] = True
+        masks.append(mask)
+    masks = masks[: {"": 4, "nothing": 0}.get(request.text, 1)]
+    files = tuple(write_array(request.folder, f"mask_{i}", mask) for i, mask in enumerate(masks))
+    return protocol.ObjectsFound(request.job, files, (0.9, 0.8, 0.7, 0.6)[: len(files)])
+
+
 def reconstruct(request, progress):
     height, width = size_of(request.photo)
     progress("geometry", 0.0)
@@ -115,6 +132,7 @@ if __name__ == "__main__":
     serve(
         {
             protocol.Segment: segment,
+            protocol.FindObjects: find_objects,
             protocol.Reconstruct: reconstruct,
             protocol.ObtainModel: obtain_model,
             protocol.Status: status,

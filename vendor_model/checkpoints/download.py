@@ -59,11 +59,15 @@ def download_model(configuration: Path, target: Path, progress: Progress) -> Non
     """Make the model folder `target` from the release that `configuration` tells of.
 
     Files are kept beside it until it is complete, so that a later attempt goes on from there. progress: of
-    the stages "download" and "convert"; may raise to cancel. Raises DownloadError or CheckpointError.
+    the stages "download" and "convert"; may raise to cancel. A release without `pipeline.yaml`, such as a
+    segmenter's, is used as it is. Raises DownloadError or CheckpointError.
     """
     release = tomllib.loads((configuration / "release.toml").read_text(encoding="utf-8"))
     folder = target.with_name(target.name + ".download")
     fetch([Source(**entry) for entry in release["weights"]], folder, progress, spare=release["bytes"])
+    if not (configuration / "pipeline.yaml").exists():
+        folder.rename(target)
+        return
     convert(folder, target, progress, configuration)
     shutil.rmtree(folder, ignore_errors=True)
 

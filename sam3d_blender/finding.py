@@ -1,0 +1,122 @@
+"""Objects that nobody clicked: the segmenter proposes them, the artist keeps or drops them.
+
+A proposal is an object of the photo with a mask of its own, shown like the others, but neither reconstructed
+nor taking pixels from others until it is kept. What cannot be done is refused with `ArtistError`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import bpy
+import numpy as np
+
+from . import session
+from .core import masks
+from .core.errors import ArtistError
+from .properties import SAM3D_PG_photo, SAM3D_PG_prompt
+from .scene import photo as photos
+from .selection import current_photo, find_object
+from .worker.jobs import FoundObject, Job
+
+SAME_OBJECT = 0.7
+"""IoU from which a mask counts as an object that is in the list already."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """The search for objects under way, in the photo of that name. text: what is looked for, '' for all."""
+
+    job: Job
+    photo: str
+    text: str
+
+
+search: Search | None = None
+"""The last one that was started; `search.job` tells whether it is over."""
+
+
+def find_objects(text: str = "", on_progress: Callable[[Job], None] | None = None) -> list[SAM3D_PG_prompt]:
+    """Propose every object of the photo, or with a text such as "chair" every one of those, and return them.
+
+    Proposals of an earlier search that were not kept make room for them. Which segmenter looks is chosen in
+    the preferences; only SAM 3 reads.
+    """
+    session.wait(start_finding(text), on_progress)
+    return finish_finding()
+
+
+def start_finding(text: str = "") -> Job:
+    """As `find_objects`, but return at once; `finish_finding` brings what the job found."""
+    global search
+    image = current_photo()
+    if is_finding():
+        raise ArtistError("Objects are being looked for already; wait for that, or cancel it first.")
+    job = session.client().find_objects(photos.content(image), text.strip(), session.segmenter())
+    search = Search(job, image.name, text.strip())
+    return session.follow(job, lambda job: None)
+
+
+def finish_finding() -> list[SAM3D_PG_prompt]:
+    """List what the search that is over has found. Raises ArtistError if it failed or found nothing new."""
+    found = session.result_of(search.job)
+    image = bpy.data.images.get(search.photo)
+    if image is None:
+        raise ArtistError(f"“{search.photo}” is gone from the file; load it and look again.")
+    photo = image.sam3d
+    objects = {prompt.uuid for prompt in photo.prompts if not prompt.is_proposal}
+    new = _unknown(found, [shape.whole for uuid, shape in photo.shapes().items() if uuid in objects])
+    if not new:
+        wanted = f"“{search.text}”" if search.text else "object"
+        raise ArtistError(f"No new {wanted} was found in the photo; click on what you want instead.")
+    _remove(photo, [prompt.name for prompt in photo.prompts if prompt.is_proposal])
+    first = len(photo.prompts)
+    for number, one in enumerate(new, start=1):
+        prompt = photo.new_prompt(f"{search.text} {number}" if search.text else "")
+        prompt.mask, prompt.is_proposal = masks.pack(one.mask), True
+    photo.active_index = first
+    return list(photo.prompts)[first:]
+
+
+def keep_proposals(name: str | None = None) -> None:
+    """Make a proposal an object like any other; by default all of them."""
+    for prompt in _proposals(name):
+        prompt.is_proposal = False
+
+
+def drop_proposals(name: str | None = None) -> None:
+    """Take a proposal out of the list; by default all of them."""
+    _remove(current_photo().sam3d, [prompt.name for prompt in _proposals(name)])
+
+
+def is_finding() -> bool:
+    return search is not None and not search.job.is_over
+
+
+def cancel() -> None:
+    """Give up the search under way; the list of objects stays as it is."""
+    if is_finding():
+        session.cancel(search.job)
+
+
+def _proposals(name: str | None) -> list[SAM3D_PG_prompt]:
+    wanted = [find_object(name)] if name else current_photo().sam3d.prompts
+    found = [prompt for prompt in wanted if prompt.is_proposal]
+    if not found:
+        what = f"“{name}” is no proposal" if name else "There is no proposal"
+        raise ArtistError(f"{what}; find objects first.")
+    return found
+
+
+def _remove(photo: SAM3D_PG_photo, names: list[str]) -> None:
+    for name in names:
+        photo.prompts.remove(photo.prompts.find(name))
+    photo.active_index = max(0, min(photo.active_index, len(photo.prompts) - 1))
+
+
+def _unknown(found: list[FoundObject], known: list[np.ndarray]) -> list[FoundObject]:
+    return [
+        one
+        for one in found
+        if one.mask.sum() >= masks.SMALLEST_MASK
+        and all((one.mask & mask).sum() <= SAME_OBJECT * (one.mask | mask).sum() for mask in known)
+    ]

@@ -119,6 +119,7 @@ def journey() -> hands.Steps:
     yield from marking.click_objects(clicks, SAMPLES / "masks")
     yield from hands.screenshot(OUTPUT / "panel.png")
     yield from marking.undo_and_redo_a_click(list(clicks["objects"])[-1])
+    yield from marking.exclude_and_undo("snowman", (627, 120), (610, 460))
     yield from marking.correct_by_hand("toadstool", SAMPLES / "masks", OUTPUT)
     yield from marking.look_closer("snowman", OUTPUT)
     yield from reconstruct(actions)

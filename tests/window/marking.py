@@ -103,6 +103,31 @@ def undo_and_redo_a_click(name: str) -> hands.Steps:
     yield from masks_are_there()
 
 
+def exclude_and_undo(name: str, *places: tuple[float, float]) -> hands.Steps:
+    """Alt with a click excludes what is there, and so does a click after E; Ctrl Z brings it back."""
+    photo().sam3d.active_index = prompts().find(name)
+    before = len(prompts()[name].clicks)
+    yield from begin()
+    for alt, (x, y) in zip((True, False), places, strict=True):
+        if not alt:
+            yield from press("E")
+        assert mask(name)[y, x]
+        yield from hands.click(*place_of(x, y), alt=alt)
+        yield from masks_are_there()
+        assert not prompts()[name].clicks[-1].positive
+        assert not mask(name)[y, x], f"{x, y} is no longer part of {name}"
+    yield from press("E")
+    yield from press("BACK_SPACE")
+    assert len(prompts()[name].clicks) == before + 1, "Backspace takes the last click back"
+    for _ in places:
+        yield from press("Z", ctrl=True)
+    assert len(prompts()[name].clicks) == before + 1, "Ctrl Z has brought that one back, and taken it again"
+    yield from press("Z", ctrl=True)
+    assert len(prompts()[name].clicks) == before
+    yield from press("RET")
+    yield from masks_are_there()
+
+
 def correct_by_hand(name: str, truths: Path, output: Path) -> hands.Steps:
     """A box, a click more and less, strokes of brush and eraser; every step is undone and redone."""
     truth = true_mask(name, truths)

@@ -53,6 +53,7 @@ class PipelineConfig:
     slat_cfg_strength: float = 1.0
     slat_cfg_interval: tuple[float, float] = (0.0, 500.0)
     layout_refinement: bool = False
+    photo_colors: bool = False
     dtype: str = "float16"
     presets: dict[str, dict] = field(default_factory=dict)
 

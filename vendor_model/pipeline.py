@@ -38,6 +38,7 @@ from vendor_model.sparse.grid import SparseGrid
 from vendor_model.surface.cleaning import drop_inner_shells
 from vendor_model.surface.extraction import extract_mesh, to_surface
 from vendor_model.surface.gaussians import activate, split_head
+from vendor_model.surface.photo_colors import color_from_photo
 from vendor_model.types import Gaussians, Photo, PointMap, Pose, Progress, Reconstruction, Surface
 from vendor_model.voxels import occupied, sparse_structure
 
@@ -158,6 +159,10 @@ class Pipeline:
         ):
             progress("refinement", number / len(masks))
             pose, iou = place(surface, shape.pose, mask, scene.point_map, refine)
+            if config.photo_colors:
+                surface, gaussians = color_from_photo(
+                    surface, gaussians, pose, scene.photo.rgb, mask, scene.point_map.intrinsics
+                )
             made.append(Reconstruction(surface, gaussians, pose, iou))
         return made
 

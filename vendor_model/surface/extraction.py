@@ -7,6 +7,7 @@ inside corner can still carry surface, and are found from it.
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vendor_model.surface.flexicubes import (
@@ -33,35 +34,43 @@ FEATURE_CHANNELS = sum(FEATURE_SPLIT)
 class CornerGrid(NamedTuple):
     """Grid vertices that listed cubes touch, ascending. ids: (V,) int64; attributes: (V, 10) mean over the
     touching cubes: signed distance, deformation (3), colour logits (6); cubes: (V, 8) int32 row of the cube
-    that has the vertex as its corner j, or the number of cubes where none is listed."""
+    that has the vertex as its corner j, or the number of cubes where none is listed; corners: (C, 8) int32
+    rows of each cube's corners."""
 
     ids: Tensor
     attributes: Tensor
     cubes: Tensor
+    corners: Tensor
 
 
 def average_corners(features: Tensor, cubes: Tensor, resolution: int) -> CornerGrid:
     """Features (C, 101) of listed cubes (C, 3), in any order, to their grid vertices."""
-    sdf, deformation, _, color = features.float().split(FEATURE_SPLIT, dim=1)
-    per_corner = torch.cat(
-        [
-            sdf.unsqueeze(-1) - 1 / resolution,
-            deformation.unflatten(1, (8, 3)),
-            color.unflatten(1, (8, COLOR_CHANNELS)),
-        ],
-        dim=-1,
-    )
-    ids, rows = corner_ids(cubes, resolution).unique(return_inverse=True)
+    ids, rows = distinct(corner_ids(cubes, resolution), (resolution + 1) ** 3)
     touching = torch.full((len(ids), 8), len(cubes), dtype=torch.int32, device=ids.device)
     every = torch.arange(len(cubes), dtype=torch.int32, device=ids.device)
     for corner in range(8):
-        touching[rows[:, corner], corner] = every
-    # Looking up the eight cubes of a vertex, rather than adding into it, has one order of summation.
+        touching[rows[:, corner].long(), corner] = every
+    # Looking up the eight cubes of a vertex, rather than adding into it, has one order of summation; a corner
+    # at a time, so that the features are not copied.
+    sdf, deformation, _, color = features.split(FEATURE_SPLIT, dim=1)
+    deformation, color = deformation.unflatten(1, (8, 3)), color.unflatten(1, (8, COLOR_CHANNELS))
     total = 0.0
     for corner in range(8):
-        padded = torch.cat([per_corner[:, corner], per_corner.new_zeros(1, per_corner.shape[-1])])
+        values = [sdf[:, corner, None] - 1 / resolution, deformation[:, corner], color[:, corner]]
+        padded = F.pad(torch.cat(values, dim=1).float(), (0, 0, 0, 1))
         total = total + padded.index_select(0, touching[:, corner])
-    return CornerGrid(ids, total / (touching < len(cubes)).sum(1, keepdim=True), touching)
+    return CornerGrid(ids, total / (touching < len(cubes)).sum(1, keepdim=True), touching, rows)
+
+
+def distinct(ids: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The different ids, ascending, and the row of each id among them, int32, shaped as ids.
+
+    A mark for each of the `count` ids that there can be takes one pass where sorting takes many.
+    """
+    present = torch.zeros(count, dtype=torch.bool, device=ids.device)
+    present[ids.flatten()] = True
+    rows = present.cumsum(0, dtype=torch.int32) - 1
+    return present.nonzero().squeeze(1), rows[ids]
 
 
 def vertex_coords(ids: Tensor, resolution: int) -> Tensor:
@@ -83,7 +92,7 @@ def extract_mesh(features: Tensor, cubes: Tensor, resolution: int) -> Mesh:
     inside = grid.attributes[:, 0] < 0
     cubes, weights = _surface_cubes(features, cubes, grid, inside, resolution)
     corners = corner_ids(cubes, resolution)
-    ids, rows = corners.unique(return_inverse=True)
+    ids, rows = distinct(corners, (resolution + 1) ** 3)
     places = torch.searchsorted(grid.ids, ids).clamp_(max=max(len(grid.ids) - 1, 0))
     listed = (grid.ids[places] == ids).unsqueeze(1)
     elsewhere = features.new_zeros(grid.attributes.shape[1], dtype=torch.float32)
@@ -92,15 +101,12 @@ def extract_mesh(features: Tensor, cubes: Tensor, resolution: int) -> Mesh:
         [1, 3, COLOR_CHANNELS], dim=1
     )
     positions = vertex_positions(ids, deformation, resolution)
-    return flexicubes(cubes, rows, sdf.squeeze(1), positions, color, resolution, weights)
+    return flexicubes(cubes, rows.long(), sdf.squeeze(1), positions, color, resolution, weights)
 
 
 def _surface_cubes(features, cubes, grid: CornerGrid, inside, resolution) -> tuple[Tensor, Tensor]:
     """Cubes (S, 3) that the surface crosses, listed or not, in ascending order, and their raw weights."""
-    corner_sdf = features.new_empty(len(cubes), 8, dtype=torch.float32)
-    for corner in range(8):
-        vertex = (grid.cubes[:, corner] < len(cubes)).nonzero().squeeze(1)
-        corner_sdf[grid.cubes[vertex, corner].long(), corner] = grid.attributes[vertex, 0].detach()
+    corner_sdf = grid.attributes[:, 0].detach().index_select(0, grid.corners.flatten()).view(-1, 8)
     rows = is_surface(cube_cases(corner_sdf)).nonzero().squeeze(1)
     listed = cubes[rows].long()
     # FlexiCubes itself passes over those few of the unlisted cubes whose corners are all listed and inside.
@@ -109,12 +115,12 @@ def _surface_cubes(features, cubes, grid: CornerGrid, inside, resolution) -> tup
     unlisted = (vertex_coords(grid.ids[border], resolution).unsqueeze(1) - offsets)[
         grid.cubes[border] == len(cubes)
     ]
-    unlisted = unlisted[((unlisted >= 0) & (unlisted < resolution)).all(-1)].unique(dim=0)
-    weights = features[rows].split(FEATURE_SPLIT, dim=1)[2].float()
-    weights = torch.cat([weights, weights.new_zeros(len(unlisted), WEIGHT_CHANNELS)])
-    together = torch.cat([listed, unlisted])
-    order = cube_ids(together, resolution).argsort()
-    return together[order], weights[order]
+    unlisted = unlisted[((unlisted >= 0) & (unlisted < resolution)).all(-1)]
+    ids, _ = distinct(cube_ids(unlisted, resolution), resolution**3)
+    weights = features.split(FEATURE_SPLIT, dim=1)[2].index_select(0, rows).float()
+    weights = torch.cat([weights, weights.new_zeros(len(ids), WEIGHT_CHANNELS)])
+    together, order = torch.cat([cube_ids(listed, resolution), ids]).sort()
+    return vertex_coords(together, resolution - 1), weights[order]
 
 
 def to_surface(mesh: Mesh) -> Surface:

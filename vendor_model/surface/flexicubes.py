@@ -80,8 +80,8 @@ def _edge_sets(inside: list[bool]) -> tuple[list[set[int]], list[tuple[int, int,
 
 def corner_ids(cubes: Tensor, resolution: int) -> Tensor:
     """Grid vertices of cubes (C, 3): (C, 8) int64, id (x · (R + 1) + y) · (R + 1) + z."""
-    x, y, z = (cubes.long().unsqueeze(1) + torch.tensor(CORNERS, device=cubes.device)).unbind(-1)
-    return (x * (resolution + 1) + y) * (resolution + 1) + z
+    steps = torch.tensor([(x * (resolution + 1) + y) * (resolution + 1) + z for x, y, z in CORNERS])
+    return cube_ids(cubes, resolution + 1).unsqueeze(1) + steps.to(cubes.device)
 
 
 def cube_ids(cubes: Tensor, resolution: int) -> Tensor:

@@ -81,6 +81,7 @@ def brush_mask(
     points: (x, y) along the stroke; one is a dot. radius: in the same pixels. Strokes lie on top of what
     clicks or a file give, and stay when that changes; an object may be painted alone.
     """
+    photos.check_unchanged(current_photo())
     height, width = photos.size(current_photo())
     stroke = np.zeros((height, width), bool)
     brush.paint(stroke, points, radius)

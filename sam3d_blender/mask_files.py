@@ -86,6 +86,7 @@ def _read(source: MaskSource) -> tuple[np.ndarray, str]:
 def _add(found: Sequence[tuple[str, np.ndarray, str]]) -> list[SAM3D_PG_prompt]:
     """Add an object for each (name, mask, origin); none when one of the masks is refused."""
     image = current_photo()
+    photos.check_unchanged(image)
     size = photos.size(image)
     for _, mask, origin in found:
         masks.check(mask, size, origin)

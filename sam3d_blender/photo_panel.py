@@ -23,7 +23,7 @@ class SAM3D_UL_prompts(bpy.types.UIList):
         swatch.ui_units_x = 0.5
         swatch.prop(item, "color", text="")
         number = row.row()
-        number.ui_units_x = 1.1
+        number.ui_units_x = 0.7 if len(data.prompts) < 10 else 1.1
         number.label(text=str(index + 1))
         row.prop(item, "name", text="", emboss=False)
         state = row.row()
@@ -159,6 +159,8 @@ def draw_active(layout, photo) -> None:
     shape = photo.shapes().get(prompt.uuid)
     if shape:
         column.label(text=f"{shape.area:,} pixels".replace(",", " "))
+        if shape.given_away:
+            column.label(text=f"{shape.given_away:,} more left to smaller objects".replace(",", " "))
     if prompt.message:
         draw_sentence(layout, prompt.message, icon="ERROR")
     elif shape and shape.warning:

@@ -38,6 +38,12 @@ def unpack(text: str) -> np.ndarray:
     return np.unpackbits(packed, count=size).reshape(int(height), int(width)).view(bool)
 
 
+def size_of(text: str) -> tuple[int, int]:
+    """(height, width) of the mask of a text made by `pack`."""
+    height, width, _ = text.split(" ", 2)
+    return int(height), int(width)
+
+
 def from_pixels(rgba: np.ndarray, name: str) -> np.ndarray:
     """The (H, W) bool mask that a (H, W, 4) float image means, both top row first.
 

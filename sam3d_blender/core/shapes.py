@@ -37,6 +37,11 @@ class Shape:
         return int(np.count_nonzero(self.mask))
 
     @cached_property
+    def given_away(self) -> int:
+        """Pixels of the whole that smaller objects have taken."""
+        return int(np.count_nonzero(self.whole)) - self.area
+
+    @cached_property
     def bounds(self) -> tuple[int, int, int, int]:
         """Left, top, right, bottom of the mask in pixels; of the whole where nothing is left of it."""
         return bounds_of(self.mask if self.area else self.whole)

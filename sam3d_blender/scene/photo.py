@@ -7,7 +7,7 @@ from pathlib import Path
 import bpy
 import numpy as np
 
-from ..core import exif
+from ..core import exif, masks
 from ..core.colors import srgb_from_linear
 from ..core.errors import ArtistError
 
@@ -47,6 +47,15 @@ def is_changed(image: bpy.types.Image) -> bool:
     """Whether the photo's file holds something else than when it was loaded; not when it is gone."""
     path = _file(image)
     return bool(path and image.sam3d.file_digest) and _digest(path) != image.sam3d.file_digest
+
+
+def check_unchanged(image: bpy.types.Image) -> None:
+    """Raise ArtistError when the photo's file is no longer the one that was loaded."""
+    if is_changed(image):
+        raise ArtistError(
+            f"“{image.name}” has changed on disk since it was loaded, so its masks may not fit; "
+            "load it again to work on what it shows now."
+        )
 
 
 def check(image: bpy.types.Image) -> None:
@@ -96,11 +105,7 @@ def content(image: bpy.types.Image) -> Path | np.ndarray:
 
     Raises ArtistError when the file is no longer the one that was loaded.
     """
-    if is_changed(image):
-        raise ArtistError(
-            f"“{image.name}” has changed on disk since it was loaded, so its masks may not fit; "
-            "load it again to work on what it shows now."
-        )
+    check_unchanged(image)
     path = _file(image)
     is_as_filed = path and image.source == "FILE" and not image.is_dirty and not image.is_float
     return path if is_as_filed else rgb(image)
@@ -138,7 +143,7 @@ def _file(image: bpy.types.Image) -> Path | None:
 
 
 def _renewed(image: bpy.types.Image) -> bpy.types.Image:
-    """The image with what its file holds now, or another image if that has another size."""
+    """The image with what its file holds now, or another image if the masks of this one cannot fit."""
     new = bpy.data.images.load(image.filepath, check_existing=False)
     try:
         check(new)
@@ -146,7 +151,8 @@ def _renewed(image: bpy.types.Image) -> bpy.types.Image:
         bpy.data.images.remove(new)
         raise
     _turn_upright(new)
-    if size(new) != size(image):
+    texts = [text for prompt in image.sam3d.prompts for text in (prompt.mask, prompt.added, prompt.erased)]
+    if any(masks.size_of(text) != size(new) for text in texts if text):
         remember_file(new)
         return new
     bpy.data.images.remove(new)

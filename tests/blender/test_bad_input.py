@@ -87,9 +87,13 @@ def test_a_photo_that_has_changed_on_disk_since(photo, photo_file):
     assert bpy.ops.sam3d.reconstruct() == {"FINISHED"}
 
 
-def test_a_photo_that_has_another_size_now(photo, photo_file):
+@pytest.mark.parametrize("is_shown", [False, True])
+def test_a_photo_that_has_another_size_now(photo, photo_file, is_shown):
     bpy.ops.sam3d.add_click(x=30, y=40)
     pictures.write(photo_file, np.full((50, 60, 3), 0.8, np.float32))
+    if is_shown:
+        photo.reload()
+    assert "changed on disk" in refusal(bpy.ops.sam3d.brush, stroke="20,20")
     bpy.ops.sam3d.load_photo(filepath=str(photo_file))
     now = bpy.context.scene.sam3d.photo
     assert now != photo and tuple(now.size) == (60, 50) and not now.sam3d.prompts

@@ -82,6 +82,14 @@ def test_a_poor_mask_is_warned_of(photo, drawn):
     assert "Touches the edge of the photo" in said and "Only 200 pixels" in said
 
 
+def test_what_an_object_leaves_to_smaller_ones_is_said(photo, drawn):
+    bpy.ops.sam3d.set_box(box=(10, 10, 110, 80))
+    bpy.ops.sam3d.add_object(name="cup")
+    bpy.ops.sam3d.set_box(box=(10, 10, 40, 80))
+    photo.sam3d.active_index = 0
+    assert {"4 900 pixels", "2 100 more left to smaller objects"} <= set(drawn("PhotoPanel"))
+
+
 def test_a_photo_that_changed_on_disk_can_be_loaded_again(photo, photo_file, drawn):
     assert "operator sam3d.load_photo" not in drawn("PhotoPanel")
     photo_file.write_bytes(photo_file.read_bytes() + b" ")

@@ -186,3 +186,27 @@ def test_a_release_becomes_a_model_and_its_download_goes(server, tmp_path, repor
     assert torch.equal(loaded.out_layer[2].bias, bias)
     assert [path.name for path in target.parent.iterdir()] == ["tiny"]
     assert {stage for stage, _ in reports} == {"download", "convert"}
+
+
+def test_a_segmenters_weights_are_used_as_they_are(server, tmp_path, reports):
+    server.repositories["meta/big"] = {"config.json": b"{}", "model.safetensors": CONTENT}
+    configuration, target = tmp_path / "sam", tmp_path / "models" / "sam"
+    configuration.mkdir()
+    (configuration / "release.toml").write_text(
+        f"""
+        bytes = 9
+        [[weights]]
+        title = "Big, by Meta"
+        repository = "meta/big"
+        license = "Some License"
+        page = "{PAGE}"
+        gated = true
+        bytes = 9
+        files = ["config.json", "model.safetensors"]
+        """,
+        encoding="utf-8",
+    )
+    download_model(configuration, target, reports)
+    assert (target / "model.safetensors").read_bytes() == CONTENT and (target / "config.json").exists()
+    assert [path.name for path in target.parent.iterdir()] == ["sam"]
+    assert {stage for stage, _ in reports} == {"download"}

@@ -64,8 +64,10 @@ def download_model(configuration: Path, target: Path, progress: Progress) -> Non
     """
     release = tomllib.loads((configuration / "release.toml").read_text(encoding="utf-8"))
     folder = target.with_name(target.name + ".download")
-    fetch([Source(**entry) for entry in release["weights"]], folder, progress, spare=release["bytes"])
-    if not (configuration / "pipeline.yaml").exists():
+    to_convert = (configuration / "pipeline.yaml").exists()
+    sources = [Source(**entry) for entry in release["weights"]]
+    fetch(sources, folder, progress, spare=release["bytes"] if to_convert else 0)
+    if not to_convert:
         folder.rename(target)
         return
     convert(folder, target, progress, configuration)

@@ -1,4 +1,5 @@
-"""python -m vendor_model.segmentation evaluate FOLDER… [--json]: how good masks from clicks are.
+"""python -m vendor_model.segmentation evaluate FOLDER… [--model FOLDER_OR_ID] [--json]: how good masks from
+clicks are.
 
 A folder holds a photo (photo.png or image.png) and one image per object: mask_<k>.png, white on the
 object, or <k>.png, opaque on it.
@@ -16,7 +17,7 @@ import numpy as np
 
 from vendor_model.errors import PhotoError, UserError
 from vendor_model.photo import read_mask, read_photo
-from vendor_model.segmentation import Segmenter
+from vendor_model.segmentation.segmenters import ClickSegmenter, load_segmenter
 
 CLICKS = (1, 3, 5)
 
@@ -46,7 +47,7 @@ def next_click(truth: np.ndarray, mask: np.ndarray) -> tuple[tuple[int, int], bo
     return (int(x), int(y)), bool(missing)
 
 
-def click_object(segmenter: Segmenter, truth: np.ndarray) -> Iterator[tuple[float, float]]:
+def click_object(segmenter: ClickSegmenter, truth: np.ndarray) -> Iterator[tuple[float, float]]:
     """Click up to max(CLICKS) times; IoU and seconds of each."""
     points, labels, mask = [], [], np.zeros_like(truth)
     for _ in range(max(CLICKS)):
@@ -60,10 +61,9 @@ def click_object(segmenter: Segmenter, truth: np.ndarray) -> Iterator[tuple[floa
         yield (mask & truth).sum() / (mask | truth).sum(), seconds
 
 
-def evaluate(folder: Path) -> dict:
+def evaluate(folder: Path, segmenter: ClickSegmenter) -> dict:
     """Mean IoU over the folder's objects after each number of clicks; milliseconds."""
     rgb, truths = read_objects(folder)
-    segmenter = Segmenter()
     start = time.perf_counter()
     segmenter.set_photo(rgb)
     photo_ms = 1e3 * (time.perf_counter() - start)
@@ -82,10 +82,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m vendor_model.segmentation", description=__doc__)
     command = parser.add_subparsers(required=True).add_parser("evaluate", help="measure masks from clicks")
     command.add_argument("folders", nargs="+", type=Path, metavar="FOLDER")
+    command.add_argument(
+        "--model",
+        default="",
+        metavar="FOLDER_OR_ID",
+        help="weights of SAM 2.1 or SAM 3 on this disk; without it the embedded segmenter is measured",
+    )
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
     try:
-        rows = [evaluate(folder) for folder in options.folders]
+        segmenter = load_segmenter(options.model)
+        rows = [evaluate(folder, segmenter) for folder in options.folders]
     except UserError as error:
         parser.error(str(error))
     if options.json:

@@ -88,7 +88,8 @@ def words_for(source: str) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = " ".join(str(error).split())[:160]
+        # What an OSError says is about a download that nobody asked for
+        reason = "" if isinstance(error, OSError) else f" ({' '.join(str(error).split())[:160]})"
         raise CheckpointError(
-            f"“{source}” is no complete SAM model on this disk ({reason}): download it, or choose another."
+            f"“{source}” is no complete SAM model on this disk{reason}: download it, or choose another."
         ) from error

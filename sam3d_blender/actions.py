@@ -101,6 +101,8 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
         [shapes[prompt.uuid].mask for prompt in prompts],
         seed=settings.seed,
         refine_layout=settings.refine_layout,
+        preset=settings.preset,
+        memory=session.memory(),
     )
     reconstruction = Reconstruction(
         job,

@@ -30,6 +30,7 @@ class ReconstructPanel:
         settings = context.scene.sam3d
         column = layout.column()
         column.enabled = not actions.is_reconstructing()
+        column.prop(settings, "preset")
         column.prop(settings, "seed")
         column.prop(settings, "refine_layout")
         if actions.is_reconstructing():
@@ -40,6 +41,8 @@ class ReconstructPanel:
             row.operator("sam3d.reconstruct", icon="MESH_MONKEY")
             if actions.reconstruction:
                 draw_sentence(layout, actions.reconstruction.job.error)
+        if actions.reconstruction:
+            draw_sentence(layout, actions.reconstruction.job.notice, icon="INFO")
         layout.operator("sam3d.view_through_camera", icon="VIEW_CAMERA")
 
 
@@ -75,11 +78,12 @@ def draw_installation(layout, width: int = 36) -> None:
 
 
 def draw_environment(layout, preferences) -> None:
-    """Environment and own Python: a part of the add-on's preferences."""
+    """Environment, own Python, memory: a part of the add-on's preferences."""
     draw_installation(layout, width=90)
     row = layout.row(align=True)
     row.prop(preferences, "python")
     row.operator("sam3d.use_python", text="", icon="FILEBROWSER")
+    layout.prop(preferences, "memory")
 
 
 class SAM3D_PT_image_reconstruct(ReconstructPanel, bpy.types.Panel):

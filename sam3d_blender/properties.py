@@ -47,6 +47,22 @@ MARKINGS = (
 )
 
 
+PRESETS = (
+    ("draft", "Draft", "Fewest steps, for a first look: a tenth of the time or less, coarser forms"),
+    ("standard", "Standard", "Half as many steps as released: about half the time, little is lost"),
+    ("reference", "Reference", "As the model was released"),
+)
+"""Names as in `presets` of a model's `pipeline.yaml`. The small built-in model takes a single step in each."""
+
+MEMORY_MODES = (
+    ("auto", "Automatic", "Choose by the memory that is free"),
+    ("high", "High", "Keep the whole model loaded: quickest"),
+    ("medium", "Medium", "Load one part of the model at a time"),
+    ("low", "Low", "Load one part at a time, and keep nothing between steps: slowest"),
+)
+"""Names as in `vendor_model.residency.MemoryMode`."""
+
+
 class SAM3D_PG_click(bpy.types.PropertyGroup):
     """A click, in pixels of the photo from its top left corner."""
 
@@ -196,6 +212,9 @@ class SAM3D_PG_scene(bpy.types.PropertyGroup):
     seed: IntProperty(
         name="Seed", min=0, default=42, description="The same seed and masks give the same objects again"
     )
+    preset: EnumProperty(
+        name="Quality", items=PRESETS, default="reference", description="How long the model may take"
+    )
     refine_layout: BoolProperty(
         name="Match Masks",
         default=True,
@@ -232,6 +251,7 @@ class SAM3D_preferences(bpy.types.AddonPreferences):
         subtype="DIR_PATH",
         description="A folder with a model's configuration and weights, or with released files to convert",
     )
+    memory: EnumProperty(name="Memory", items=MEMORY_MODES, description="How much of the model stays loaded")
     segmenter: EnumProperty(
         name="Segmenter", items=SEGMENTERS, description="What turns clicks in the photo into masks"
     )

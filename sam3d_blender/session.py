@@ -53,6 +53,12 @@ def segmenter() -> str:
     return releases.choose_segmenter(told.segmenter, bpy.path.abspath(local) if local else "")
 
 
+def memory() -> str | None:
+    """How much memory the model may take, by the preferences; None to have it chosen from what is free."""
+    told = preferences()
+    return told.memory if told and told.memory != "auto" else None
+
+
 def needed_python() -> Path:
     """As `python`; raises ArtistError when there is none."""
     found = python()

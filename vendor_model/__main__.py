@@ -10,6 +10,7 @@ from the photo's camera, which stands in the origin of the .glb.
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from vendor_model.layout.frames import CAMERA_TO_Z_UP
 from vendor_model.layout.transforms import matrix_to_quaternion, quaternion_conjugate, quaternion_multiply
 from vendor_model.photo import read_mask, read_photo
 from vendor_model.pipeline import Pipeline
+from vendor_model.residency import MemoryMode
 from vendor_model.surface.gaussian_scene import make_scene, normalize_scene, turn_z_up
 from vendor_model.surface.glb import SceneMesh, encode_glb
 from vendor_model.surface.ply import encode_ply, encode_point_cloud
@@ -80,11 +82,14 @@ def run(arguments: argparse.Namespace) -> None:
         seconds[current] = seconds.get(current, 0.0) + now - started
         current, started = stage, now
 
-    pipeline = Pipeline.load(arguments.model, arguments.device)
+    pipeline = Pipeline.load(arguments.model, arguments.device, arguments.memory)
+    pipeline.notify = partial(print, file=sys.stderr)
     scene = pipeline.set_photo(photo, progress, known_points)
     if arguments.points is not None:
         arguments.points.write_bytes(encode_point_cloud(*preview(scene.point_map.points, photo.rgb)))
-    made = pipeline.reconstruct(scene, masks, arguments.seed, progress, arguments.refine_layout)
+    made = pipeline.reconstruct(
+        scene, masks, arguments.seed, progress, arguments.refine_layout, arguments.preset
+    )
     progress("write", 0.0)
     names = [path.stem for path in arguments.mask]
     arguments.output.write_bytes(ENCODERS[suffix](names, made))
@@ -110,6 +115,15 @@ def main() -> int:
     )
     parser.add_argument("--points", type=Path, help="also write the photo's coloured point cloud, a .ply")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--preset", help="draft, standard or reference (default: as the model's configuration says)"
+    )
+    parser.add_argument(
+        "--memory",
+        type=MemoryMode,
+        choices=list(MemoryMode),
+        help="how much of the model stays loaded (default: by the memory that is free)",
+    )
     parser.add_argument("--device", default="auto", help="cuda, mps or cpu (default: the best one here)")
     parser.add_argument(
         "--refine-layout",

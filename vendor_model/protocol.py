@@ -104,7 +104,9 @@ class Reconstruct:
     """Make one object of each mask; answered by `Reconstructed`.
 
     masks: .npy files of (H, W) bool, of the photo's size.
-    refine_layout: match each pose to its mask afterwards; None leaves it to the model's configuration.
+    refine_layout: match each pose to its mask afterwards; preset: a name in the model's configuration that
+    says how to sample; for both, None leaves it to the configuration. memory: a `residency.MemoryMode`, or
+    None to have it chosen from the memory that is free.
     """
 
     job: int
@@ -113,6 +115,8 @@ class Reconstruct:
     masks: tuple[str, ...]
     seed: int
     refine_layout: bool | None = None
+    preset: str | None = None
+    memory: str | None = None
 
 
 @dataclass(frozen=True)
@@ -168,6 +172,14 @@ class Progress:
     stage: str
     fraction: float
     seconds: float
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something that the artist should know of a job that goes on. sentence: in words, for the panel."""
+
+    job: int
+    sentence: str
 
 
 @dataclass(frozen=True)
@@ -271,6 +283,7 @@ REQUESTS = (LoadPhoto, Segment, FindObjects, Reconstruct, ObtainModel, Status, C
 EVENTS = (
     Ready,
     Progress,
+    Notice,
     PhotoLoaded,
     Segmented,
     ObjectsFound,

@@ -50,6 +50,10 @@ class JobProgress:
         self._next_report = now + SECONDS_BETWEEN_PROGRESS
         self._send(protocol.Progress(self._job, stage, float(fraction), now - self._began))
 
+    def notice(self, sentence: str) -> None:
+        """Let the artist know of something while the job goes on."""
+        self._send(protocol.Notice(self._job, sentence))
+
     def seconds(self) -> dict[str, float]:
         """Seconds spent in each stage so far."""
         self._close_stage(time.monotonic())

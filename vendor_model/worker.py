@@ -25,7 +25,7 @@ class ModelJobs:
 
     def __init__(self, checkpoint: Path):
         self._checkpoint = checkpoint
-        self._pipeline = None
+        self._pipeline = self._pipeline_memory = None
         self._photo_key: str | None = None
         self._photo = self._scene = None
         self._segmenter = self._segmenter_model = self._segmenter_photo_key = None
@@ -62,10 +62,12 @@ class ModelJobs:
 
         photo = self._read_photo(request, progress)
         masks = [np.load(path, allow_pickle=False) for path in request.masks]
-        pipeline = self._load_pipeline(progress)
+        pipeline = self._load_pipeline(request.memory, progress)
         if self._scene is None:
             self._scene = pipeline.set_photo(photo, progress)
-        made = pipeline.reconstruct(self._scene, masks, request.seed, progress, request.refine_layout)
+        made = pipeline.reconstruct(
+            self._scene, masks, request.seed, progress, request.refine_layout, request.preset
+        )
         height, width = photo.size
         return protocol.Reconstructed(
             request.job,
@@ -97,17 +99,22 @@ class ModelJobs:
             peak_memory(),
         )
 
-    def _load_pipeline(self, progress: JobProgress):
-        if self._pipeline is None:
+    def _load_pipeline(self, memory: str | None, progress: JobProgress):
+        """The model, loaded anew when another memory mode is asked for; its notices go to this job."""
+        if self._pipeline is None or self._pipeline_memory != memory:
             progress("model", 0.0)
             import torch
 
             from vendor_model.pipeline import Pipeline
+            from vendor_model.residency import MemoryMode
 
             # Threads that wait for a core that Blender is using are many times slower than fewer threads.
             torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
 
-            self._pipeline = Pipeline.load(self._checkpoint)
+            self._pipeline = None  # what it holds makes room first
+            self._pipeline = Pipeline.load(self._checkpoint, memory=memory and MemoryMode(memory))
+            self._pipeline_memory = memory
+        self._pipeline.notify = progress.notice
         return self._pipeline
 
     def _load_segmenter(self, request, progress: JobProgress):

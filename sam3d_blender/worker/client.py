@@ -109,10 +109,12 @@ class WorkerClient:
         masks: Sequence[np.ndarray],
         seed: int = 0,
         refine_layout: bool | None = None,
+        preset: str | None = None,
+        memory: str | None = None,
     ) -> Job:
         """Make one object of each mask. Result: `jobs.ReconstructedScene`.
 
-        masks: (H, W) bool each; refine_layout: None leaves the choice to the model's configuration.
+        masks: (H, W) bool each; refine_layout, preset, memory: as in `protocol.Reconstruct`.
         """
         return self._submit(
             lambda job, folder: protocol.Reconstruct(
@@ -122,6 +124,8 @@ class WorkerClient:
                 tuple(write_array(folder, f"mask_{i}", mask.astype(bool)) for i, mask in enumerate(masks)),
                 int(seed),
                 refine_layout,
+                preset,
+                memory,
             )
         )
 
@@ -278,6 +282,8 @@ class WorkerClient:
                 pass  # news of a job that was given up meanwhile
             case protocol.Progress():
                 job.advance(event)
+            case protocol.Notice():
+                job.notice = event.sentence
             case protocol.Cancelled():
                 self._end(job, JobState.CANCELLED, "Cancelled")
             case _ if job.cancel_before:

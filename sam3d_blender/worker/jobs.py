@@ -75,6 +75,7 @@ class Job:
     """A request on its way. Changed only by the client's `poll`; read it at any time.
 
     stage: a key of `protocol.STAGES`; fraction: of the stage, 0..1; message: words for the panel;
+    notice: a sentence on how the job goes on, such as with less memory, '' when there is none;
     result: set when done; error: a sentence for the artist, with its kind, set when failed.
     """
 
@@ -84,6 +85,7 @@ class Job:
     stage: str = ""
     fraction: float = 0.0
     message: str = "Waiting"
+    notice: str = ""
     result: object = None
     error: str = ""
     kind: protocol.ErrorKind | None = None

@@ -1,15 +1,18 @@
 """The point map as the pipeline gets it: camera, frame and gaps."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from vendor_model.__main__ import MINI
 from vendor_model.depth import estimate_point_map, external_point_map
 from vendor_model.errors import PhotoError
 from vendor_model.focal import recover_focal_shift
 from vendor_model.models.moge import MoGe
+from vendor_model.pipeline import Pipeline
 from vendor_model.types import Photo
 
 HEIGHT, WIDTH, FOCAL_PX = 40, 60, 55.0
@@ -96,3 +99,25 @@ def test_external_map_that_fits_no_camera_is_refused():
     mirrored = true_points()
     with pytest.raises(PhotoError, match="No camera"):
         external_point_map(mirrored, (HEIGHT, WIDTH))
+
+
+def test_points_far_behind_the_object_are_no_points_where_the_configuration_says_so():
+    """Left of the photo the object, 2 away on the whole; right of it a wall, 7 away."""
+    depth = np.where(np.arange(WIDTH) < WIDTH // 2, 2.0, 7.0) * np.ones((HEIGHT, 1))
+    v, u = np.mgrid[:HEIGHT, :WIDTH] + 0.5
+    rays = np.stack([(WIDTH / 2 - u) / FOCAL_PX, (HEIGHT / 2 - v) / FOCAL_PX, np.ones((HEIGHT, WIDTH))], -1)
+    photo = Photo(np.full((HEIGHT, WIDTH, 3), 128, np.uint8), FOCAL_PX)
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:30, 5:25] = True
+    pipeline = Pipeline.load(MINI, "cpu")
+    scene = pipeline.set_photo(photo, lambda stage, fraction: None, rays * depth[..., None])
+
+    def share_of_points(factor: float | None) -> float:
+        pipeline.config = replace(pipeline.config, clip_pointmap_beyond_scale=factor)
+        _, inputs = pipeline.geometry_condition(scene, mask)
+        return inputs["rgb_pointmap"].isfinite().float().mean().item()
+
+    whole = share_of_points(None)
+    assert share_of_points(4.0) == whole
+    wall = HEIGHT / WIDTH / 2  # of the square that the photo is padded to
+    assert share_of_points(3.0) == pytest.approx(whole - wall, abs=0.02)

@@ -96,7 +96,7 @@ def test_training_resumes_where_it_was_killed_and_skips_a_loss_that_is_not_finit
 
     run(4)
     log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert {"step": 3, "skipped": "loss is not finite"} in log
+    assert {"step": 3, "skipped": "loss or gradient is not finite"} in log
     before = torch.load(tmp_path / "last.pt", weights_only=True)
     assert before["step"] == 4
     seen.clear()

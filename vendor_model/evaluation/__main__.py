@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -34,6 +35,9 @@ def parser() -> argparse.ArgumentParser:
     models = argparse.ArgumentParser(add_help=False, parents=[everywhere])
     models.add_argument("--model", type=Path, default=Path(__file__).parent.parent / "mini")
     models.add_argument("--seed", type=int, default=7)
+    models.add_argument(
+        "--steps", type=int, help="of the geometry model (default: as its configuration says)"
+    )
     models.add_argument("--true-points", action="store_true", help="give the model the true point map")
     result = argparse.ArgumentParser(description=__doc__)
     kinds = result.add_subparsers(dest="kind", required=True)
@@ -51,9 +55,10 @@ def records(arguments: argparse.Namespace) -> Iterator[dict]:
     """What the command line asks for, object by object."""
     if arguments.kind == "meshes":
         return meshes.evaluate(arguments.folder)
-    return evaluate(
-        Pipeline.load(arguments.model), known_photos(arguments), arguments.seed, arguments.true_points
-    )
+    pipeline = Pipeline.load(arguments.model)
+    if arguments.steps:
+        pipeline.config = replace(pipeline.config, ss_inference_steps=arguments.steps)
+    return evaluate(pipeline, known_photos(arguments), arguments.seed, arguments.true_points)
 
 
 def known_photos(arguments: argparse.Namespace) -> Iterator[KnownPhoto]:

@@ -5,6 +5,7 @@ On several GPUs: `torchrun --nproc-per-node 4 -m vendor_model.training STAGE …
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,6 +27,7 @@ def main() -> None:
         "--runs", type=Path, default=Path("runs/mini"), help="folder for data, checkpoints and logs"
     )
     parser.add_argument("--recipe", choices=RECIPES, default="mini", help="lengths, rates and phases")
+    parser.add_argument("--finished", help="stage whose geometry model is exported (default: the last)")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--workers", type=int, default=1, help="processes that render data")
@@ -35,6 +37,7 @@ def main() -> None:
     try:
         device = distributed.join(choose_device(arguments.device))
         recipe = RECIPES[arguments.recipe]
+        recipe = replace(recipe, finished=arguments.finished or recipe.finished)
         run = Run(arguments.model, arguments.runs, recipe, device=device, workers=arguments.workers)
         for name in arguments.stages:
             STAGES[name](run)

@@ -32,6 +32,12 @@ def processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def wait() -> None:
+    """Go on when all processes have come here."""
+    if processes() > 1:
+        dist.barrier()
+
+
 def share_weights(model: nn.Module) -> None:
     """Give every process the first one's weights."""
     if processes() > 1:

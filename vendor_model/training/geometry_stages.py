@@ -9,12 +9,11 @@ from vendor_model.errors import UserError
 from vendor_model.sampling import TIME_SCALE
 from vendor_model.training.objectives import Latents, flow_matching, sample_times
 from vendor_model.training.recipe import Run
-from vendor_model.training.samples import POSE_LATENTS, distances_of, embedder_inputs
+from vendor_model.training.samples import MAPS, MASKS, PICTURES, POSE_LATENTS, distances_of, embedder_inputs
 from vendor_model.training.shape_latent import ShapeCode
 from vendor_model.training.trainer import load_average
 
-GEOMETRY_INPUTS = ("image", "rgb_image", "mask", "rgb_image_mask", "pointmap", "rgb_pointmap")
-POINT_MAPS = ("pointmap", "rgb_pointmap")
+GEOMETRY_INPUTS = (*PICTURES, *MASKS, *MAPS)
 GEOMETRY_SAMPLES = (*GEOMETRY_INPUTS, *POSE_LATENTS, "distances")
 """What the stages of the geometry model read of each sample."""
 
@@ -39,7 +38,7 @@ def geometry(run: Run, stage: str) -> None:
         hide = torch.rand((), generator=rng, device=rng.device) < phase.point_map_drop
         times = sample_times(len(latents["shape"]), phase.at_noise, rng)
         shown = shown_conditions(len(batch["image"]), phase.unconditional, rng)
-        velocity = geometry_velocity(run, parts, inputs, POINT_MAPS if hide else (), shown)
+        velocity = geometry_velocity(run, parts, inputs, MAPS if hide else (), shown)
         return flow_matching(velocity, latents, phase.weights, times, rng, phase.noise_scale)
 
     batches = run.shards().batches(GEOMETRY_SAMPLES, run.recipe.batch, phase.selection)

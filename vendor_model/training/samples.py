@@ -4,7 +4,7 @@ They are cropped and normalised by the product's own preprocessing before they a
 when they are read again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +21,7 @@ from vendor_model.training.objects import distance_grid
 from vendor_model.training.scenes import Scene
 from vendor_model.training.shape_latent import TRUNCATION, truncate
 from vendor_model.training.structured_latent import features, occupied_voxels, shell_coords
+from vendor_model.types import Pose
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class SampleSizes:
 MINIMUM_PIXELS = 120
 """An object with fewer visible pixels is no training sample."""
 
+PICTURES, MASKS, MAPS = ("image", "rgb_image"), ("mask", "rgb_image_mask"), ("pointmap", "rgb_pointmap")
 POSE_LATENTS = ("6drotation_normalized", "translation", "scale", "translation_scale")
 
 
@@ -53,21 +55,13 @@ def object_samples(scene: Scene, sizes: SampleSizes) -> Iterator[dict[str, np.nd
             continue
         distances = distance_grid(shape, sizes.voxels)
         pose = canonical_pose(shape, pose, distances)
-        latents = encode_pose(
-            *(
-                torch.as_tensor(value).float()[None]
-                for value in (pose.rotation, pose.translation, pose.scale)
-            ),
-            inputs["pointmap_scale"],
-            inputs["pointmap_shift"],
-        )
-        if not all(value.isfinite().all() for value in latents.values()):
+        latents = stored_pose(pose, inputs)
+        if latents is None:
             continue
         coords = shell_coords(occupied_voxels(distances), 1)
         yield {
-            **{name: _bytes(inputs[name]) for name in ("image", "rgb_image", "mask", "rgb_image_mask")},
-            **{name: _points(inputs[name], sizes.points) for name in ("pointmap", "rgb_pointmap")},
-            **{name: latents[name].reshape(-1).numpy().astype(np.float32) for name in POSE_LATENTS},
+            **stored_inputs(inputs, sizes.points),
+            **latents,
             "distances": np.round(truncate(distances) * 127).astype(np.int8),
             "coords": coords[:, 1:].numpy().astype(np.uint8),
             "features": features(shape, coords, sizes.voxels).astype(np.float16),
@@ -75,6 +69,23 @@ def object_samples(scene: Scene, sizes: SampleSizes) -> Iterator[dict[str, np.nd
             "category": np.array(shape.category),
             "kind": np.array(scene.kind),
         }
+
+
+def stored_inputs(inputs: Mapping[str, Tensor], points: int) -> dict[str, np.ndarray]:
+    """Pictures and masks as bytes, point maps of points x points in half precision."""
+    return {
+        **{name: _bytes(inputs[name]) for name in (*PICTURES, *MASKS)},
+        **{name: _points(inputs[name], points) for name in MAPS},
+    }
+
+
+def stored_pose(pose: Pose, inputs: Mapping[str, Tensor]) -> dict[str, np.ndarray] | None:
+    """The pose's latents, float32; None when they are not finite, as with an object without points."""
+    values = (torch.as_tensor(value).float()[None] for value in (pose.rotation, pose.translation, pose.scale))
+    latents = encode_pose(*values, inputs["pointmap_scale"], inputs["pointmap_shift"])
+    if not all(value.isfinite().all() for value in latents.values()):
+        return None
+    return {name: latents[name].reshape(-1).numpy().astype(np.float32) for name in POSE_LATENTS}
 
 
 def _bytes(picture: Tensor) -> np.ndarray:
@@ -91,23 +102,27 @@ def distances_of(stored: Tensor) -> Tensor:
     return stored.float() / 127 * TRUNCATION
 
 
+def plain_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Stored arrays of a batch to the condition embedder's inputs, as they were."""
+    inputs = {name: batch[name].float() / 255 for name in (*PICTURES, *MASKS)}
+    return inputs | {name: batch[name].float() for name in MAPS}
+
+
 def embedder_inputs(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
     """Stored arrays of a batch to the condition embedder's inputs, photo and point map disturbed.
 
     At run time the point map comes from the depth model, so it is disturbed here as that model errs: by a
     smooth relative error, by grain, and in half of the samples by losing all relief.
     """
-    inputs, count = {}, len(batch["image"])
+    inputs, count = plain_inputs(batch), len(batch["image"])
     draw = partial(torch.randn, generator=rng, device=rng.device)
     brightness = 1 + 0.1 * draw(count, 3, 1, 1)
-    for name in ("image", "rgb_image"):
-        inputs[name] = (batch[name].float() / 255 * brightness).clamp(0, 1)
-    for name in ("mask", "rgb_image_mask"):
-        inputs[name] = batch[name].float() / 255
+    for name in PICTURES:
+        inputs[name] = (inputs[name] * brightness).clamp(0, 1)
     coarse = draw(count, 3, 4, 4) * 0.03
     flat = (torch.rand(count, generator=rng, device=rng.device) < 0.5).view(-1, 1, 1, 1)
-    for name in ("pointmap", "rgb_pointmap"):
-        points = batch[name].float()
+    for name in MAPS:
+        points = inputs[name]
         smooth = F.interpolate(coarse, points.shape[-2:], mode="bicubic", align_corners=True)
         grain = 0.005 * draw(points.shape)
         disturbed = torch.where(flat, without_relief(points), points)

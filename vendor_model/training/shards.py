@@ -99,7 +99,8 @@ def save_shard(path: Path, samples: Sequence[dict[str, np.ndarray]], **others: n
     for name in samples[0]:
         join = np.concatenate if name in ragged else np.stack
         arrays[name] = join([sample[name] for sample in samples])
-    arrays["voxel_counts"] = np.array([len(sample["coords"]) for sample in samples])
+    if "coords" in samples[0]:
+        arrays["voxel_counts"] = np.array([len(sample["coords"]) for sample in samples])
     partial_path = path.with_suffix(".partial")
     with open(partial_path, "wb") as file:
         np.savez(file, **arrays)

@@ -149,7 +149,7 @@ def read_state(path: Path) -> dict:
         raise CheckpointError(
             f"{path} is missing: run the stage {path.parent.name} of the training first."
         ) from None
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, pickle.UnpicklingError) as error:
         raise CheckpointError(
             f"{path} is no complete checkpoint ({error}): delete it, and the stage begins anew."
         ) from None

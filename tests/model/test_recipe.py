@@ -1,0 +1,304 @@
+"""The stages of the geometry model's training: their objectives, their data, how they stop and go on."""
+
+import json
+import math
+from dataclasses import replace
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+import torch.multiprocessing as multiprocessing
+from small_model import write_small_model
+from torch import nn
+
+pytest.importorskip("numba")
+
+from vendor_model.errors import CheckpointError, UserError
+from vendor_model.training import distributed
+from vendor_model.training.geometry_stages import geometry_parts
+from vendor_model.training.objectives import preference_loss, shortcut_draws, shortcut_target
+from vendor_model.training.preference_stage import ranked_pair
+from vendor_model.training.recipe import MINI, PAPER, Run
+from vendor_model.training.samples import SampleSizes, without_relief
+from vendor_model.training.shape_latent import fit
+from vendor_model.training.shape_stages import distance_grids
+from vendor_model.training.shards import Selection, Shards, save_shard, write_shards
+from vendor_model.training.shortcut_stage import forget_steps
+from vendor_model.training.stages import STAGES
+from vendor_model.training.trainer import Schedule, parameter_groups, train
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_the_loss_of_a_preference_is_that_of_the_formula():
+    # The policy came nearer to the better one by 0.1 and left the worse one by 0.1.
+    errors = [torch.tensor([value, value]) for value in (0.2, 0.3, 0.5, 0.4)]
+    expected = -math.log(1 / (1 + math.exp(-10 * 0.2)))
+    assert preference_loss(*errors, strength=10).tolist() == pytest.approx([expected, expected])
+    unmoved = [torch.tensor([0.3]), torch.tensor([0.3]), torch.tensor([0.4]), torch.tensor([0.4])]
+    assert preference_loss(*unmoved, strength=10).item() == pytest.approx(math.log(2))
+
+
+def test_a_long_step_should_lead_where_two_half_ones_do():
+    told = []
+
+    def velocity(x, times, step):
+        told.append(step.tolist())
+        return {"shape": 2 * x["shape"] + times.view(-1, 1, 1)}
+
+    start, time, length = 3.0, 0.25, 0.5
+    middle = start + length / 2 * (2 * start + time)
+    end = middle + length / 2 * (2 * middle + time + length / 2)
+    mixed = {"shape": torch.full((1, 1, 1), start)}
+    target = shortcut_target(velocity, mixed, torch.tensor([time]), torch.tensor([length]))
+    assert target["shape"].item() == pytest.approx((end - start) / length)
+    assert told == [[0.25], [0.25]]
+    shortcut_target(velocity, mixed, torch.tensor([time]), torch.tensor([2.0**-7]))
+    assert told[2:] == [[0.0], [0.0]]
+
+
+def test_distilled_steps_are_powers_of_two_that_end_in_time():
+    steps, times = shortcut_draws(4000, rng())
+    assert set(steps.tolist()) == {2.0**-power for power in range(8)}
+    assert (times % steps == 0).all() and (times + steps <= 1).all() and (times >= 0).all()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The mini model of one block a network, with a shard of its own and a shape code."""
+    folder, runs = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("runs")
+    write_small_model(folder)
+    sizes = SampleSizes(photos=((96, 96),))
+    write_shards(runs / "data", 1, 1, 8, ("crate", "mug", "ball"), sizes)
+    schedules = {name: Schedule(2, 1e-3, warmup=1, report_every=1, save_every=1) for name in PAPER.schedules}
+    phases = PAPER.phases | MINI.phases
+    recipe = replace(PAPER, schedules=schedules, phases=phases, batch=4, candidates=2, candidate_steps=2)
+    run = Run(folder, runs, recipe)
+    channels = run.module("ss_decoder").input_layer.in_channels
+    fit(next(distance_grids(1, 32, 40)), recipe.patch, channels).save(runs / "shape_code.npz")
+    return run
+
+
+class Killed(BaseException):
+    """What kill does: nobody catches it."""
+
+
+def killed_then_resumed(run: Run, stage: str, monkeypatch) -> list[dict]:
+    """The log of a stage that was killed in its second step and started again."""
+    batches = Shards.batches
+
+    def short(self, *arguments):
+        source = batches(self, *arguments)
+        yield next(source)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shards, "batches", short)
+        with pytest.raises(Killed):
+            STAGES[stage](run)
+    STAGES[stage](run)
+    lines = (run.runs / stage / "log.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_every_stage_goes_on_after_a_kill(run, monkeypatch):
+    STAGES["voxel_decoder"](
+        replace(run, recipe=replace(run.recipe, schedules={"voxel_decoder": Schedule(1, 1e-3)}))
+    )
+    one = replace(
+        run.recipe, phases={name: run.recipe.phases[name] for name in ("pretraining", "render_paste")}
+    )
+    one = replace(one, preferred_from="render_paste")
+    for stage in ("pretraining", "render_paste", "preference", "shortcut"):
+        log = killed_then_resumed(replace(run, recipe=one), stage, monkeypatch)
+        assert [line["step"] for line in log] == [1, 2], stage
+        assert all(math.isfinite(line["loss"]) for line in log), stage
+    states = [
+        torch.load(run.runs / stage / "last.pt", weights_only=True)["model"]
+        for stage in ("pretraining", "render_paste", "preference")
+    ]
+    key = "ss_flow.blocks.0.mlp.shape.mlp.0.weight"
+    started = [(first[key] - second[key]).abs().max() for first, second in pairwise(states)]
+    assert all(0 < distance < 0.02 for distance in started)  # each went on from the one before
+
+
+def test_pretraining_neither_learns_the_layout_nor_sees_point_maps():
+    phase = PAPER.phases["pretraining"]
+    assert set(phase.weights) == {"shape", "6drotation_normalized"} and phase.point_map_drop == 1
+    assert PAPER.phases["object_swap"].selection.kinds == ("ground",)
+    assert PAPER.phases["fine_tuning"].selection.least_visible > 0.5
+
+
+def test_a_stage_that_is_not_in_the_recipe_is_named(run):
+    with pytest.raises(
+        UserError, match="'pretraining' is not part of this recipe: its phases are regression"
+    ):
+        STAGES["pretraining"](replace(run, recipe=MINI))
+
+
+def test_the_better_candidate_overlaps_more_with_the_truth(run):
+    parts = geometry_parts(run).eval()
+    nn.init.normal_(parts["ss_flow"].latent_mapping["shape"].out_layer.weight)  # a new model always says zero
+    decoder, [batch] = run.module("ss_decoder"), [next(run.shards().batches(("distances",), 4))]
+
+    def velocity(latents, times):
+        return {name: torch.zeros_like(value) for name, value in latents.items()}
+
+    with torch.no_grad():
+        better, worse, gap = ranked_pair(run, parts, velocity, decoder, batch, rng())
+    assert better["shape"].shape == worse["shape"].shape == (4, 64, 64)
+    assert (gap >= 0).all() and (gap > 0).any()
+
+
+def test_distillation_begins_deaf_to_the_step_and_with_the_same_answers(run):
+    flow = geometry_parts(run)["ss_flow"].eval()
+    for mapping in flow.latent_mapping.values():
+        nn.init.normal_(mapping.out_layer.weight)
+    for block in flow.blocks:
+        nn.init.normal_(block.adaLN_modulation[1].weight, std=0.1)
+    nn.init.normal_(flow.d_embedder.mlp[2].weight)
+    latents = {name: torch.randn(shape, generator=rng()) for name, shape in flow.latent_shapes().items()}
+    context = flow.unconditional_context()
+
+    def answer(step: float) -> torch.Tensor:
+        with torch.no_grad():
+            return flow(latents, torch.tensor([500.0]), context, d=torch.tensor([step]))["shape"]
+
+    before = answer(0.0)
+    assert not torch.allclose(answer(250.0), before, atol=1e-2)
+    forget_steps(flow)
+    assert torch.allclose(answer(0.0), before, atol=1e-4)
+    assert torch.equal(answer(250.0), answer(0.0))
+
+
+def learn(folder, steps=4, width=1, data=None, **options) -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Linear(width, 1)
+    schedule = Schedule(steps, 0.1, warmup=1, report_every=1, save_every=1, **options)
+    batches = iter(data if data is not None else [torch.ones(4, width)] * 200)
+    train(model, lambda x: ((model(x) - 3).square().mean(), {}), batches, schedule, folder)
+    return model
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
+    halves = [torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]])] * 3
+    wholes = [torch.tensor([[1.0], [2.0], [3.0], [5.0]])] * 3
+    apart, together = (
+        learn(tmp_path / "a", 3, data=halves, accumulate=2),
+        learn(tmp_path / "b", 3, data=wholes),
+    )
+    assert torch.allclose(apart.weight, together.weight) and torch.allclose(apart.bias, together.bias)
+
+
+def test_a_checkpoint_of_another_configuration_or_a_damaged_one_is_named(tmp_path):
+    learn(tmp_path / "stage")
+    with pytest.raises(CheckpointError, match=r"last.pt does not fit its configuration \(1 tensors differ"):
+        learn(tmp_path / "stage", width=2)
+    path = tmp_path / "stage" / "last.pt"
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(CheckpointError, match=r"last\.pt is no complete checkpoint"):
+        learn(tmp_path / "stage")
+
+
+def test_a_training_that_never_is_finite_ends_in_words(tmp_path):
+    with pytest.raises(UserError, match="not been finite for 100 steps"):
+        learn(tmp_path / "stage", 150, data=[torch.full((1, 1), math.nan)] * 150)
+
+
+def test_a_stage_that_was_not_trained_is_named(run):
+    with pytest.raises(CheckpointError, match="run the stage nothing of the training first"):
+        geometry_parts(run, "nothing")
+
+
+def test_patch_embeddings_learn_at_a_tenth_of_the_rate_and_frozen_parts_not_at_all():
+    model = nn.ModuleDict(
+        {"patch_embed": nn.Linear(2, 2), "head": nn.Linear(2, 2), "frozen": nn.Linear(2, 2)}
+    )
+    model["frozen"].requires_grad_(False)
+    fast, slow = parameter_groups(model)
+    assert (fast["rate"], slow["rate"]) == (1.0, 0.1)
+    assert {id(p) for p in slow["params"]} == {id(p) for p in model["patch_embed"].parameters()}
+    assert {id(p) for p in fast["params"]} == {id(p) for p in model["head"].parameters()}
+
+
+def one_of_two(rank: int, folder) -> None:
+    """A process of two, each with a half of the data and weights of its own to begin with."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    halves = [torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]])]
+    model = learn(folder / "run" if rank == 0 else folder / "other", 3, data=[halves[rank]] * 3)
+    assert distributed.rank() == rank and not (folder / "other" / "log.jsonl").exists()
+    torch.save(model.state_dict(), folder / f"{rank}.pt")
+
+
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
+    multiprocessing.start_processes(partial(one_of_two, folder=tmp_path), nprocs=2, start_method="fork")
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    alone = learn(tmp_path / "alone", 3, data=[torch.tensor([[1.0], [2.0], [3.0], [5.0]])] * 3).state_dict()
+    for key, value in alone.items():
+        assert torch.equal(first[key], second[key]) and torch.allclose(first[key], value)
+
+
+def shard(folder, kinds, visible) -> None:
+    count = len(kinds)
+    samples = [
+        {
+            "number": np.array(n),
+            "kind": np.array(kinds[n]),
+            "visible_fraction": np.float32(visible[n]),
+        }
+        for n in range(count)
+    ]
+    save_shard(folder / "shard-0-00000.npz", samples)
+
+
+def test_a_stage_sees_only_the_samples_of_its_selection(tmp_path):
+    shard(tmp_path, ["ground", "isolated", "ground", "pasted"], [0.9, 1.0, 0.3, 0.8])
+
+    def seen(selection: Selection) -> set[int]:
+        batches = Shards(tmp_path, 0).batches(("number",), 1, selection)
+        return {next(batches)["number"].item() for _ in range(40)}
+
+    assert seen(Selection()) == {0, 1, 2, 3}
+    assert seen(Selection(("ground",))) == {0, 2}
+    assert seen(Selection(least_visible=0.5)) == {0, 1, 3}
+    with pytest.raises(UserError, match="holds 0 samples of the 1 that a batch"):
+        seen(Selection(("isolated",), least_visible=1.1))
+
+
+def test_data_that_does_not_tell_its_kinds_is_refused_where_they_matter(tmp_path):
+    np.savez(tmp_path / "shard-0-00000.npz", number=np.arange(4), visible_fraction=np.ones(4))
+    assert len(next(Shards(tmp_path, 0).batches(("number",), 4))["number"]) == 4
+    with pytest.raises(UserError, match="does not say of what kind"):
+        next(Shards(tmp_path, 0).batches(("number",), 4, Selection(("ground",))))
+
+
+def test_several_processes_write_the_same_data_and_say_how_fast(tmp_path, capsys):
+    sizes = SampleSizes(photos=((64, 64),))
+    for name, workers in (("one", 1), ("two", 2)):
+        write_shards(tmp_path / name, 5, 2, 2, ("crate",), sizes, workers)
+        assert capsys.readouterr().out.count("objects/s") == 2
+    for path in sorted((tmp_path / "one").iterdir()):
+        with np.load(path) as first, np.load(tmp_path / "two" / path.name) as second:
+            assert sorted(first.files) == sorted(second.files)
+            for name in first.files:
+                np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_a_point_map_without_relief_keeps_the_means_of_its_cells():
+    points = torch.randn(2, 3, 16, 16, generator=rng())
+    points[:, 2] += 5
+    points[0, :, :4, :4] = math.nan
+    points[1, :, 0, 0] = math.nan
+    flat = without_relief(points)
+    assert flat.shape == points.shape
+    assert flat[1].isfinite().all()
+    even = torch.full((1, 3, 8, 8), 2.0)
+    even[0, :, 3, 3] = math.nan
+    assert torch.allclose(without_relief(even, 2), torch.full((1, 3, 8, 8), 2.0))
+    ramp = torch.arange(16.0).view(1, 1, 1, 16).expand(1, 3, 16, 16)
+    assert torch.allclose(without_relief(ramp)[0, 0, 0, [0, 15]], torch.tensor([1.5, 13.5]))

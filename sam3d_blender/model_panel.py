@@ -51,7 +51,7 @@ def draw_release(layout, preferences, release: Release) -> None:
 def draw_weights(layout, release: Release) -> None:
     """What will be fetched, from whom, under which licence, and where to read and accept that."""
     for weights in release.weights:
-        row = layout.row()
+        row = layout.split(factor=0.75)
         row.label(text=f"{weights.title}: {weights.bytes / GIGABYTE:.1f} GB, {weights.license}")
         text = "Read and Accept" if weights.gated else "Read"
         row.operator("wm.url_open", text=text, icon="URL").url = weights.page

@@ -52,7 +52,7 @@ PRESETS = (
     ("standard", "Standard", "Half as many steps as released: about half the time, little is lost"),
     ("reference", "Reference", "As the model was released"),
 )
-"""Names as in `presets` of a model's `pipeline.yaml`. The small built-in model takes a single step in each."""
+"""Names as in `presets` of a model's `pipeline.yaml`; the built-in model takes a single step in each."""
 
 MEMORY_MODES = (
     ("auto", "Automatic", "Choose by the memory that is free"),

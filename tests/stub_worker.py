@@ -52,6 +52,8 @@ def find_objects(request, progress):
 def reconstruct(request, progress):
     """Seed 0 makes an object of each mask; others misbehave in the middle of the job."""
     progress("geometry", 0.0)
+    if request.memory:
+        progress.notice(f"Memory ran out at {request.preset}.")
     if request.seed == 1:
         for step in range(3000):
             time.sleep(0.01)

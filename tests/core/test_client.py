@@ -77,6 +77,11 @@ def test_reconstruction_arrives_as_arrays(client, temp):
     assert list(temp.iterdir()) == []
 
 
+def test_notices_of_a_job_reach_it(client):
+    job = client.wait(client.reconstruct(PHOTO, [MASK], seed=FINE, preset="draft", memory="low"))
+    assert job.state is JobState.DONE and job.notice == "Memory ran out at draft."
+
+
 def test_clicks_become_a_mask(client):
     job = client.wait(client.segment(PHOTO, [(3, 1), (0, 2)], [True, False]))
     assert np.argwhere(job.result).tolist() == [[1, 3]]

@@ -28,8 +28,9 @@ class RecordingPipeline:
         self.calls = []
 
     @classmethod
-    def load(cls, folder, device="auto"):
+    def load(cls, folder, device="auto", memory=None):
         cls.last = cls()
+        cls.memory = memory
         return cls.last
 
     def set_photo(self, photo, progress):
@@ -37,9 +38,11 @@ class RecordingPipeline:
         self.calls.append(("set_photo", photo.size))
         return SimpleNamespace(point_map=PointMap(np.zeros((*photo.size, 3), np.float32), INTRINSICS))
 
-    def reconstruct(self, scene, masks, seed, progress, refine_layout):
+    def reconstruct(self, scene, masks, seed, progress, refine_layout, preset):
         progress("geometry", 0.0)
-        self.calls.append(("reconstruct", [mask.sum() for mask in masks], seed, refine_layout))
+        if self.memory:
+            self.notify("Memory ran out.")
+        self.calls.append(("reconstruct", [mask.sum() for mask in masks], seed, refine_layout, preset))
         return [Reconstruction(SURFACE, None, POSE, 0.5) for _ in masks]
 
 
@@ -91,11 +94,13 @@ def run(jobs, request, cancelled=()):
     return jobs.handlers()[type(request)](request, progress), events
 
 
-def reconstruct(folder, key, **size):
+def reconstruct(folder, key, preset=None, memory=None, **size):
     photo = pixels(folder, key, **size)
     mask = folder / "mask_0.npy"
     np.save(mask, np.ones((3, 4), bool))
-    return protocol.Reconstruct(1, str(folder), photo, (str(mask),), seed=7, refine_layout=False)
+    return protocol.Reconstruct(
+        1, str(folder), photo, (str(mask),), seed=7, refine_layout=False, preset=preset, memory=memory
+    )
 
 
 def test_reconstruction_is_written_into_the_jobs_folder(jobs, tmp_path):
@@ -107,7 +112,7 @@ def test_reconstruction_is_written_into_the_jobs_folder(jobs, tmp_path):
     assert files.scale == (1.5, 1.5, 1.5) and files.mask_iou == 0.5
     assert np.array_equal(event.intrinsics, INTRINSICS) and (event.height, event.width) == (3, 4)
     assert [one.stage for one in progress] == ["photo", "model", "depth", "geometry"] == list(event.seconds)
-    assert RecordingPipeline.last.calls[1] == ("reconstruct", [12], 7, False)
+    assert RecordingPipeline.last.calls[1] == ("reconstruct", [12], 7, False, None)
 
 
 def test_depth_of_the_same_photo_is_measured_once(jobs, tmp_path):
@@ -116,6 +121,18 @@ def test_depth_of_the_same_photo_is_measured_once(jobs, tmp_path):
     assert [call[0] for call in RecordingPipeline.last.calls] == ["set_photo", "reconstruct", "reconstruct"]
     run(jobs, reconstruct(tmp_path, "b", height=6))
     assert RecordingPipeline.last.calls[3] == ("set_photo", (6, 4))
+
+
+def test_model_is_loaded_anew_for_another_memory_mode_and_its_notices_are_sent(jobs, tmp_path):
+    run(jobs, reconstruct(tmp_path, "a"))
+    first = RecordingPipeline.last
+    _, events = run(jobs, reconstruct(tmp_path, "a", "draft", "low"))
+    assert RecordingPipeline.last is not first and RecordingPipeline.memory == "low"
+    assert RecordingPipeline.last.calls[-1][-1] == "draft"
+    assert protocol.Notice(1, "Memory ran out.") in events
+    second = RecordingPipeline.last
+    run(jobs, reconstruct(tmp_path, "a", memory="low"))
+    assert RecordingPipeline.last is second
 
 
 def test_segmenter_looks_at_a_photo_once(jobs, tmp_path):

@@ -1,0 +1,149 @@
+"""Which modules stay in memory, and what happens when it runs out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vendor_model.__main__ import MINI
+from vendor_model.benchmark import subject
+from vendor_model.errors import CheckpointError
+from vendor_model.memory import free_memory, is_out_of_memory
+from vendor_model.pipeline import Pipeline
+from vendor_model.residency import MemoryMode, Residency, choose_mode
+
+CPU = torch.device("cpu")
+
+
+def quiet(stage: str, fraction: float) -> None:
+    pass
+
+
+def pipeline(mode: MemoryMode) -> Pipeline:
+    torch.set_num_threads(1)
+    return Pipeline.load(MINI, "cpu", mode)
+
+
+def made(pipeline: Pipeline, **options):
+    scene, mask = subject.scene(pipeline.config)
+    (one,) = pipeline.reconstruct(scene, [mask], 0, quiet, refine_layout=False, **options)
+    return one
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return made(pipeline(MemoryMode.HIGH))
+
+
+def assert_same(one, other):
+    np.testing.assert_allclose(one.surface.vertices, other.surface.vertices, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(one.pose.rotation, other.pose.rotation, rtol=1e-4, atol=1e-4)
+    assert np.array_equal(one.surface.faces, other.surface.faces)
+
+
+@pytest.mark.parametrize(
+    ("free", "mode"), [(21, MemoryMode.HIGH), (20, MemoryMode.HIGH), (19, "medium"), (9, "low")]
+)
+def test_mode_follows_from_free_memory(free, mode):
+    assert choose_mode(free, 10) == mode
+    assert free_memory(CPU) > 0
+
+
+@pytest.mark.parametrize("mode", [MemoryMode.MEDIUM, MemoryMode.LOW])
+def test_smaller_modes_make_the_same_object_and_keep_nothing(mode, reference):
+    smaller = pipeline(mode)
+    assert not smaller.models.loaded
+    assert_same(made(smaller), reference)
+    assert not smaller.models.loaded
+
+
+def test_only_the_modules_at_work_are_loaded():
+    loads = []
+
+    def load(name: str) -> torch.nn.Module:
+        loads.append(name)
+        return torch.nn.Identity()
+
+    models = Residency(load, lambda name: torch.float32, CPU, 0, MemoryMode.MEDIUM)
+    for _ in range(2):
+        with models.running("ss_flow"), models.running("ss_decoder"):
+            assert models.loaded == {"ss_flow", "ss_decoder"}
+    models.end_stage()
+    assert not models.loaded and loads == ["ss_flow", "ss_decoder"]
+
+
+class Exhausted:
+    """Stands in for a method that finds memory exhausted the first `times` times it is called."""
+
+    def __init__(self, method, times: int, error: Exception):
+        self.method, self.times, self.error, self.modes = method, times, error, []
+
+    def __call__(self, *arguments, **options):
+        result = self.method(*arguments, **options)  # random numbers were drawn already
+        self.modes.append(self.method.__self__.models.mode)
+        if len(self.modes) <= self.times:
+            raise self.error
+        return result
+
+
+OUT_OF_MEMORY = [
+    MemoryError(),
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+]
+
+
+@pytest.mark.parametrize("stage", ["sample_shape", "sample_texture", "decode"])
+def test_memory_that_runs_out_is_met_by_smaller_modes_and_said(stage, reference):
+    model, said = pipeline(MemoryMode.HIGH), []
+    model.notify = said.append
+    exhausted = Exhausted(getattr(model, stage), 2, OUT_OF_MEMORY[3])
+    setattr(model, stage, exhausted)
+    assert_same(made(model), reference)
+    assert exhausted.modes == ["high", "medium", "low"] and model.models.mode == MemoryMode.LOW
+    assert len(said) == 2 and all(sentence.startswith("Memory ran out: ") for sentence in said)
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: type(error).__name__)
+def test_memory_that_runs_out_in_the_smallest_mode_is_an_error(error):
+    model = pipeline(MemoryMode.LOW)
+    model.geometry_condition = Exhausted(model.geometry_condition, 9, error)
+    with pytest.raises(type(error)):
+        made(model)
+    assert is_out_of_memory(error) and not is_out_of_memory(RuntimeError("shapes differ"))
+
+
+def test_other_errors_are_not_tried_again():
+    model = pipeline(MemoryMode.HIGH)
+    exhausted = model.geometry_condition = Exhausted(model.geometry_condition, 9, ValueError("shapes"))
+    with pytest.raises(ValueError, match="shapes"):
+        made(model)
+    assert exhausted.modes == ["high"]
+
+
+def test_tokens_of_the_whole_photo_are_made_once():
+    model = pipeline(MemoryMode.HIGH)
+    scene, mask = subject.scene(model.config)
+    with model.models.running("ss_condition_embedder") as embedder:
+        seen, tokens = [], embedder.tokens
+        embedder.tokens = lambda name, value: seen.append(name) or tokens(name, value)
+    with torch.no_grad():
+        together = [model.geometry_condition(scene, mask)[0] for _ in range(2)]
+        fresh, _ = subject.scene(model.config)
+        alone = model.geometry_condition(fresh, mask)[0]
+    assert seen.count("rgb_image") == 2 and seen.count("image") == 3
+    assert torch.equal(together[0], together[1]) and torch.equal(together[0], alone)
+
+
+def test_presets_change_how_is_sampled_and_nothing_else():
+    model = pipeline(MemoryMode.HIGH)
+    official = subject.random_pipeline(Path(MINI).parent / "official", "cpu", MemoryMode.LOW).config
+    assert official.with_preset("reference") == official
+    draft = official.with_preset("draft")
+    assert (draft.use_stage1_distillation, draft.ss_inference_steps, draft.ss_cfg_strength) == (True, 4, 0.0)
+    assert draft.slat_mean == official.slat_mean
+    with pytest.raises(CheckpointError, match=r"no preset 'sketch'.*draft, standard, reference"):
+        made(model, preset="sketch")
+    made(model, preset="draft")

@@ -91,6 +91,14 @@ def state() -> str:
             return f"{chosen.folder} holds something else; remove it. Until then, Mini is used."
 
 
+def stand_in() -> str:
+    """What to say when the built-in model works in place of the chosen one; else nothing."""
+    told = preferences()
+    if not told or told.model == releases.BUILT_IN or session.checkpoint() != session.BUILT_IN_CHECKPOINT:
+        return ""
+    return "Mini makes the objects: the model chosen in the preferences is not on this machine."
+
+
 def _local_state(folder: str) -> str:
     if not folder:
         return "Choose a folder that holds a model; until then, Mini is used."

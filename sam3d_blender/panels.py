@@ -7,7 +7,7 @@ import textwrap
 
 import bpy
 
-from . import actions, installation
+from . import actions, installation, library
 from .core.state import progress_text
 from .worker import environment
 
@@ -36,6 +36,7 @@ class ReconstructPanel:
         if actions.is_reconstructing():
             draw_progress(layout, actions.reconstruction.job, "sam3d.cancel")
         else:
+            draw_sentence(layout, library.stand_in(), icon="INFO")
             row = layout.row()
             row.scale_y = 1.5
             row.operator("sam3d.reconstruct", icon="MESH_MONKEY")

@@ -41,6 +41,7 @@ def test_without_a_choice_the_built_in_model_is_used(models, preferences):
     assert preferences.model == "mini"
     assert models("session").checkpoint() == models("session").BUILT_IN_CHECKPOINT
     assert drawn(models, preferences) == ["prop model", "Mini is part of the add-on."]
+    assert models("library").stand_in() == ""
 
 
 def test_licences_size_and_token_are_shown_before_a_download(models, preferences):
@@ -51,6 +52,7 @@ def test_licences_size_and_token_are_shown_before_a_download(models, preferences
     assert "MoGe, by Wang et al.: 1.3 GB, MIT; its DINOv2 encoder Apache 2.0" in notes
     assert {"prop token", "operator sam3d.download_model", "Read and Accept"} <= set(notes)
     assert "operator sam3d.remove_model" not in notes
+    assert "Mini makes the objects" in models("library").stand_in()
     assert models("session").checkpoint() == models("session").BUILT_IN_CHECKPOINT
 
 
@@ -63,7 +65,7 @@ def test_a_downloaded_model_is_used_and_the_token_forgotten(models, preferences,
     assert bpy.ops.sam3d.download_model() == {"FINISHED"}
     folder = models("library").release().folder
     assert models("session").checkpoint() == folder
-    assert preferences.token == ""
+    assert preferences.token == models("library").stand_in() == ""
     assert models("library").state() == f"SAM 3D Objects is ready: 0.0 GB in {folder}."
     assert "operator sam3d.download_model" not in drawn(models, preferences)
     assert models("session").client() is not before

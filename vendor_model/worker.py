@@ -103,14 +103,10 @@ class ModelJobs:
         """The model, loaded anew when another memory mode is asked for; its notices go to this job."""
         if self._pipeline is None or self._pipeline_memory != memory:
             progress("model", 0.0)
-            import torch
-
             from vendor_model.pipeline import Pipeline
             from vendor_model.residency import MemoryMode
 
-            # Threads that wait for a core that Blender is using are many times slower than fewer threads.
-            torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
-
+            _leave_cores_to_blender()
             self._pipeline = None  # what it holds makes room first
             self._pipeline = Pipeline.load(self._checkpoint, memory=memory and MemoryMode(memory))
             self._pipeline_memory = memory
@@ -126,6 +122,8 @@ class ModelJobs:
 
             self._segmenter = self._segmenter_model = self._segmenter_photo_key = None
             self._segmenter = load_segmenter(request.segmenter)
+            if request.segmenter:
+                _leave_cores_to_blender()
             self._segmenter_model = request.segmenter
         progress("segment", 0.0)
         if self._segmenter_photo_key != request.photo.key:
@@ -142,6 +140,13 @@ class ModelJobs:
             self._photo_key = request.photo.key
             self._scene = None
         return self._photo
+
+
+def _leave_cores_to_blender() -> None:
+    """Threads that wait for a core that Blender is using are many times slower than fewer threads."""
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) // 2))
 
 
 def _load_photo(path: Path, job_folder: Path):

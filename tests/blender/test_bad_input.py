@@ -84,6 +84,7 @@ def test_a_photo_that_has_changed_on_disk_since(photo, photo_file):
     bpy.ops.sam3d.load_photo(filepath=str(photo_file))
     assert bpy.context.scene.sam3d.photo == photo
     assert photo.pixels[0] == pytest.approx(0.8, abs=0.01)
+    assert not photo.sam3d.active.is_current, "the same clicks are asked anew"
     assert bpy.ops.sam3d.reconstruct() == {"FINISHED"}
 
 

@@ -51,9 +51,10 @@ def random_module(
 
 def _draw(key: str, like: Tensor, dtype: torch.dtype, device: torch.device) -> Tensor:
     kept = torch.empty(like.shape, dtype=weight_dtype(key, tuple(like.shape), dtype), device=device)
-    if like.dim() > 1 and not key.endswith("gamma"):
-        return kept.normal_(std=0.02)
-    return kept.fill_(0.0 if key.endswith("bias") else 1.0)
+    if like.dim() == 1 or key.endswith("gamma"):
+        return kept.fill_(0.0 if key.endswith("bias") else 1.0)
+    # Matrices neither shrink nor blow up what passes, so that every layer has its say.
+    return kept.normal_(std=like[0].numel() ** -0.5 if key.endswith("weight") else 0.02)
 
 
 def _bytes(folder: Path, config: PipelineConfig, name: str, dtype: torch.dtype) -> int:

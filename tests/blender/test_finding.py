@@ -1,5 +1,7 @@
 """Objects that nobody clicked: proposed, kept or dropped, and which segmenter is asked."""
 
+from types import SimpleNamespace
+
 import bpy
 import numpy as np
 import pytest
@@ -109,6 +111,63 @@ def test_a_search_can_be_given_up(sam3d, photo):
     with pytest.raises(sam3d("core.errors").ArtistError, match="cancelled"):
         finding.finish_finding()
     assert len(photo.prompts) == 0 and not finding.is_finding()
+
+
+@pytest.fixture
+def in_window(sam3d, monkeypatch):
+    """`in_window(text)`: the operator's part as a window drives it, with what it reports in `reports`."""
+    operators, finding = sam3d("operators"), sam3d("finding")
+    monkeypatch.setattr(operators, "bpy", SimpleNamespace(app=SimpleNamespace(background=False)))
+
+    def begin(text):
+        def report(self, kind, sentence):
+            self.reports.append(sentence)
+
+        parts = {
+            "bl_label": "Find Objects",
+            "reports": [],
+            "report": report,
+            "start": lambda self: finding.start_finding(text),
+            "finish": lambda self: finding.finish_finding(),
+        }
+        return type("Operator", (operators.RunsJob,), parts)()
+
+    return begin
+
+
+def drive(sam3d, operator, first_event):
+    """Invoke an operator and feed it events, timers after the first one, until it ends."""
+    timers = []
+    manager = SimpleNamespace(
+        event_timer_add=lambda step, window: timers.append(step) or len(timers),
+        event_timer_remove=lambda timer: timers.pop(),
+        modal_handler_add=lambda operator: None,
+    )
+    context = SimpleNamespace(window_manager=manager, window=None)
+    outcome, event = operator.invoke(context, None), first_event
+    while outcome & {"RUNNING_MODAL", "PASS_THROUGH"}:
+        sam3d("session")._tick()
+        outcome = operator.modal(context, SimpleNamespace(type=event, value="PRESS"))
+        event = "TIMER"
+    assert timers == []
+    return outcome
+
+
+def test_in_a_window_the_search_goes_on_until_it_is_over(sam3d, photo, in_window):
+    assert drive(sam3d, in_window(""), "MOUSEMOVE") == {"FINISHED"}
+    assert len(names(photo)) == 4
+
+
+def test_in_a_window_escape_gives_the_search_up(sam3d, photo, in_window):
+    operator = in_window("for ever")
+    assert drive(sam3d, operator, "ESC") == {"CANCELLED"}
+    assert operator.reports == ["Find Objects cancelled"] and len(photo.prompts) == 0
+
+
+def test_in_a_window_a_failure_is_reported(sam3d, photo, in_window):
+    operator = in_window("nothing")
+    assert drive(sam3d, operator, "TIMER") == {"CANCELLED"}
+    assert "No new “nothing” was found" in operator.reports[0]
 
 
 def test_search_needs_a_photo(sam3d):

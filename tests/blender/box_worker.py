@@ -69,6 +69,8 @@ def find_objects(request, progress):
 def reconstruct(request, progress):
     height, width = size_of(request.photo)
     progress("geometry", 0.0)
+    if request.memory:
+        progress.notice(f"Memory ran out at {request.preset}.")
     while request.seed == 99:
         time.sleep(0.02)
         progress("geometry", 0.5)

@@ -120,6 +120,14 @@ def test_a_reconstruction_under_way_shows_its_stage_and_the_way_out(sam3d, photo
     session.wait(job)
 
 
+def test_a_notice_of_the_worker_stays_in_the_panel(sam3d, photo, drawn):
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    bpy.context.scene.sam3d.preset = "draft"
+    sam3d("properties").preferences().memory = "low"
+    bpy.ops.sam3d.reconstruct()
+    assert "Memory ran out at draft." in drawn("ReconstructPanel")
+
+
 def test_a_failure_stays_in_the_panel(sam3d, photo, drawn):
     bpy.ops.sam3d.add_click(x=30, y=40)
     actions, session = sam3d("actions"), sam3d("session")
@@ -136,4 +144,4 @@ def test_the_preferences_show_the_environment_and_the_python(sam3d):
     layout = Paper()
     sam3d("panels").draw_environment(layout, sam3d("properties").preferences())
     assert "operator sam3d.install_environment" in layout.notes
-    assert "prop python" in layout.notes
+    assert "prop python" in layout.notes and "prop memory" in layout.notes

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,7 +17,9 @@ pytest.importorskip("trimesh")
 
 import trimesh
 
-from vendor_model.errors import EmptyReconstructionError, UserError
+from vendor_model.__main__ import MINI
+from vendor_model.config import read_pipeline
+from vendor_model.errors import EmptyReconstructionError, PhotoError, UserError
 from vendor_model.evaluation import __main__ as command
 from vendor_model.evaluation import generated, meshes, metrics, scenes
 from vendor_model.evaluation.clouds import SAMPLES, cloud, distances, filled, moved, surface_voxels
@@ -27,6 +30,7 @@ from vendor_model.evaluation.subjects import KnownPhoto, evaluate, unit_ratio
 from vendor_model.surface.glb import SceneMesh, encode_glb
 from vendor_model.training.meshes import object_surface
 from vendor_model.training.objects import make_object
+from vendor_model.training.recipe import MINI as RECIPE
 from vendor_model.types import PointMap, Pose, Reconstruction, Surface
 
 
@@ -210,6 +214,13 @@ class Oracle:
         return [Reconstruction(surface, None, pose, 0.9)]
 
 
+class Blind(Oracle):
+    """Sees no surface in any photo."""
+
+    def set_photo(self, photo, progress, points):
+        raise PhotoError("nothing")
+
+
 def test_the_truth_itself_is_perfect_whatever_its_unit(known):
     assert unit_ratio(known.points / 2, known.points) == pytest.approx(2)
     [record] = evaluate(Oracle(known), [known], 0, true_points=False)
@@ -222,6 +233,8 @@ def test_the_truth_itself_is_perfect_whatever_its_unit(known):
 def test_what_is_not_reconstructed_counts_as_worst(known):
     [record] = evaluate(Oracle(known, fails=True), [known], 0, true_points=False)
     assert record["failed"] and record["shape"]["voxel_iou"] == 0 and record["layout"]["icp_rotation"] == 90
+    [unseen] = evaluate(Blind(known), [known], 0, true_points=False)
+    assert unseen == record
     figures = summary([record])
     assert figures["failed"] == 1 and "not reconstructed" in table(figures)
 
@@ -230,6 +243,21 @@ def test_generated_photos_hold_as_many_objects_as_wanted_and_only_occluded_ones_
     photos = list(generated.known_photos(3, 5, ("ball", "crate"), occluded=True, size=(96, 96)))
     subjects = [subject for photo in photos for subject in photo.subjects]
     assert len(subjects) == 3 and all(subject.visible < generated.OCCLUDED for subject in subjects)
+
+
+def test_the_command_scores_generated_photos_with_the_steps_that_it_is_told(known, monkeypatch, capsys):
+    oracle = Oracle(known)
+    oracle.config = replace(read_pipeline(MINI), layout_refinement=False)
+    asked = []
+    monkeypatch.setattr(command.Pipeline, "load", lambda folder: oracle)
+    monkeypatch.setattr(generated, "known_photos", lambda *options: asked.append(options) or [known])
+    monkeypatch.setattr(
+        sys, "argv", "evaluation generated --samples 9 --seed 4 --steps 25 --occluded".split()
+    )
+    command.main()
+    assert asked == [(9, 4, RECIPE.categories, True)] and oracle.config.ss_inference_steps == 25
+    printed = capsys.readouterr().out
+    assert "1 objects, 0 not reconstructed" in printed and "voxel IoU 64³, solid" in printed
 
 
 def test_the_summary_sorts_by_visibility_and_leaves_symmetric_objects_out_of_one_figure(known):

@@ -62,18 +62,22 @@ def evaluate(
     compared.
     """
     for known in photos:
-        if true_points:
-            photo, given = Photo(known.rgb, known.focal_px), known.points
-        else:
-            photo, given = Photo(known.rgb), None
-        scene = pipeline.set_photo(photo, _quietly, given)
-        unit = 1.0 if true_points else unit_ratio(scene.point_map.points, known.points)
+        try:
+            scene, unit = _seen(pipeline, known, true_points)
+        except UserError:
+            scene = None
         for subject in known.subjects:
             about = {name: getattr(subject, name) for name in ("category", "visible", "symmetric")}
-            try:
-                yield about | {"failed": False} | _figures(pipeline, scene, subject, seed, unit)
-            except UserError:
-                yield about | {"failed": True} | _nothing(pipeline, subject)
+            figures = scene and _figures(pipeline, scene, subject, seed, unit)
+            yield about | {"failed": not figures} | (figures or _nothing(pipeline, subject))
+
+
+def _seen(pipeline: Pipeline, known: KnownPhoto, true_points: bool) -> tuple[PhotoScene, float]:
+    """The photo as the model sees it, and what makes its unit of length the truth's."""
+    if true_points:
+        return pipeline.set_photo(Photo(known.rgb, known.focal_px), _quietly, known.points), 1.0
+    scene = pipeline.set_photo(Photo(known.rgb), _quietly, None)
+    return scene, unit_ratio(scene.point_map.points, known.points)
 
 
 def unit_ratio(predicted: np.ndarray, truth: np.ndarray) -> float:
@@ -89,8 +93,14 @@ def placement(pose: Pose) -> np.ndarray:
     return compose(quaternion_to_matrix(rotation), *rest).numpy()
 
 
-def _figures(pipeline: Pipeline, scene: PhotoScene, subject: Subject, seed: int, unit: float) -> dict:
-    [made] = pipeline.reconstruct(scene, [subject.mask], seed, _quietly, refine_layout=False)
+def _figures(pipeline: Pipeline, scene: PhotoScene, subject: Subject, seed: int, unit: float) -> dict | None:
+    """The record's figures; None when the model finds no object."""
+    try:
+        [made] = pipeline.reconstruct(scene, [subject.mask], seed, _quietly, refine_layout=False)
+    except UserError:
+        return None
+    if not len(made.surface.faces):
+        return None
     predicted = cloud(made.surface.vertices, made.surface.faces)
     truth = cloud(subject.vertices, subject.faces)
     to_unit = np.diag([unit, unit, unit, 1.0])

@@ -1,5 +1,7 @@
 """Operators that get models and remove them."""
 
+from typing import ClassVar
+
 import bpy
 from bpy.props import StringProperty
 
@@ -56,6 +58,7 @@ class SAM3D_OT_remove_model(Action, bpy.types.Operator):
 
     bl_idname = "sam3d.remove_model"
     bl_label = "Remove Model"
+    bl_options: ClassVar[set[str]] = set()  # undo brings no files back
 
     model: model_name()
 

@@ -29,8 +29,10 @@ def server(monkeypatch):
     with hub.serving() as server:
         server.repositories["meta/big"] = {
             "README.md": b"about",
+            "checkpoints/old/big.ckpt": b"an earlier one",
             "checkpoints/pipeline.yaml": b"version: 1",
             "checkpoints/big.ckpt": CONTENT,
+            "z/checkpoints/big.ckpt": b"another one",
         }
         server.gated.add("meta/big")
         monkeypatch.setattr(constants, "ENDPOINT", server.address)
@@ -140,7 +142,7 @@ def test_other_refusals_say_what_to_do(server, tmp_path, status, words):
 
 
 def test_a_file_that_the_hub_no_longer_has(server, tmp_path):
-    del server.repositories["meta/big"]["checkpoints/big.ckpt"]
+    server.repositories["meta/big"] = {"checkpoints/pipeline.yaml": b"version: 1"}
     assert "does not have big.ckpt any more" in refusal(tmp_path)
 
 

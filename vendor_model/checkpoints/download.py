@@ -100,7 +100,9 @@ def list_files(source: Source) -> list[RemoteFile]:
     """What the hub has of a source's files. Raises DownloadError when one is missing."""
     with _in_words(source):
         info = HfApi().model_info(source.repository, files_metadata=True)
-    found = {PurePosixPath(entry.rfilename).name: entry for entry in info.siblings}
+    # Of files with one name, the one that lies highest
+    entries = sorted(info.siblings, key=lambda entry: entry.rfilename.count("/"), reverse=True)
+    found = {PurePosixPath(entry.rfilename).name: entry for entry in entries}
     missing = [name for name in source.files if name not in found]
     if missing:
         raise DownloadError(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from vendor_model.surface.extraction import FEATURE_CHANNELS, average_corners, extract_mesh, vertex_coords
+from vendor_model.surface.extraction import FEATURE_CHANNELS, corner_grid, extract_mesh, vertex_coords
 from vendor_model.surface.flexicubes import (
     CORNERS,
     corner_ids,
@@ -127,7 +127,7 @@ def test_a_grid_without_a_crossing_gives_no_faces(value):
     assert extract_mesh(features, cubes, 3).faces.shape == (0, 3)
     nothing = extract_mesh(features[:0], cubes[:0], 3)
     assert nothing.vertices.shape == (0, 3) and nothing.attributes.shape == (0, 6)
-    assert len(average_corners(features[:0], cubes[:0], 3).ids) == 0
+    assert len(corner_grid(features[:0], cubes[:0], 3).ids) == 0
 
 
 def read_glb(data: bytes) -> tuple[dict, bytes]:

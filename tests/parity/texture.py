@@ -24,7 +24,8 @@ from vendor_model.sparse.convolution import PointwiseConvolution, SubmanifoldCon
 from vendor_model.sparse.grid import SparseGrid
 from vendor_model.surface import gaussians
 from vendor_model.surface.extraction import (
-    average_corners,
+    corner_attributes,
+    corner_grid,
     extract_mesh,
     to_surface,
     vertex_coords,
@@ -311,10 +312,11 @@ def mesh_decoder_feats(golden: Golden) -> None:
 def features2mesh(golden: Golden) -> None:
     given, resolution = golden.inputs(), golden.config["res"]
     cubes = given["coords"][:, 1:]
-    grid = average_corners(given["feats"], cubes, resolution)
+    grid = corner_grid(given["feats"], cubes, resolution)
+    deformation, color = corner_attributes(given["feats"], grid.cubes)
     golden.check("corner_coords", vertex_coords(grid.ids, resolution))
-    golden.check("corner_attrs", grid.attributes, 1e-5, floor=0)
-    golden.check("corner_pos", vertex_positions(grid.ids, grid.attributes[:, 1:4], resolution), 1e-5, floor=0)
+    golden.check("corner_attrs", torch.cat([grid.sdf[:, None], deformation, color], dim=1), 1e-5, floor=0)
+    golden.check("corner_pos", vertex_positions(grid.ids, deformation, resolution), 1e-5, floor=0)
     mesh = extract_mesh(given["feats"], cubes, resolution)
     golden.check("vertices", mesh.vertices, 1e-5, floor=0)
     golden.check("faces", mesh.faces)

@@ -4,6 +4,7 @@ Cubes that the decoder did not list have nothing but outside at corners of their
 inside corner can still carry surface, and are found from it.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -32,34 +33,49 @@ FEATURE_CHANNELS = sum(FEATURE_SPLIT)
 
 
 class CornerGrid(NamedTuple):
-    """Grid vertices that listed cubes touch, ascending. ids: (V,) int64; attributes: (V, 10) mean over the
-    touching cubes: signed distance, deformation (3), colour logits (6); cubes: (V, 8) int32 row of the cube
-    that has the vertex as its corner j, or the number of cubes where none is listed; corners: (C, 8) int32
-    rows of each cube's corners."""
+    """Grid vertices that listed cubes touch, ascending. ids: (V,) int64; sdf: (V,) mean over the touching
+    cubes; cubes: (V, 8) int32 row of the cube that has the vertex as its corner j, or the number of cubes
+    where none is listed; corners: (C, 8) int32 rows of each cube's corners."""
 
     ids: Tensor
-    attributes: Tensor
+    sdf: Tensor
     cubes: Tensor
     corners: Tensor
 
 
-def average_corners(features: Tensor, cubes: Tensor, resolution: int) -> CornerGrid:
+def corner_grid(features: Tensor, cubes: Tensor, resolution: int) -> CornerGrid:
     """Features (C, 101) of listed cubes (C, 3), in any order, to their grid vertices."""
     ids, rows = distinct(corner_ids(cubes, resolution), (resolution + 1) ** 3)
     touching = torch.full((len(ids), 8), len(cubes), dtype=torch.int32, device=ids.device)
     every = torch.arange(len(cubes), dtype=torch.int32, device=ids.device)
     for corner in range(8):
         touching[rows[:, corner].long(), corner] = every
-    # Looking up the eight cubes of a vertex, rather than adding into it, has one order of summation; a corner
-    # at a time, so that the features are not copied.
-    sdf, deformation, _, color = features.split(FEATURE_SPLIT, dim=1)
+    sdf = _mean(lambda corner: features[:, corner, None] - 1 / resolution, touching, len(cubes))
+    return CornerGrid(ids, sdf.squeeze(1), touching, rows)
+
+
+def corner_attributes(features: Tensor, touching: Tensor) -> tuple[Tensor, Tensor]:
+    """Deformation (n, 3) and colour logits (n, 6) of grid vertices. touching: (n, 8) rows of a `CornerGrid`'s
+    cubes."""
+    _, deformation, _, color = features.split(FEATURE_SPLIT, dim=1)
     deformation, color = deformation.unflatten(1, (8, 3)), color.unflatten(1, (8, COLOR_CHANNELS))
+    means = _mean(
+        lambda corner: torch.cat([deformation[:, corner], color[:, corner]], dim=1), touching, len(features)
+    )
+    return means[:, :3], means[:, 3:]
+
+
+def _mean(values: Callable[[int], Tensor], touching: Tensor, cubes: int) -> Tensor:
+    """values(corner): (C, k) -> their mean over the cubes that touch each vertex, (n, k) float32.
+
+    Looking up the eight cubes of a vertex, rather than adding into it, has one order of summation; a corner
+    at a time, so that the features are not copied.
+    """
     total = 0.0
     for corner in range(8):
-        values = [sdf[:, corner, None] - 1 / resolution, deformation[:, corner], color[:, corner]]
-        padded = F.pad(torch.cat(values, dim=1).float(), (0, 0, 0, 1))
+        padded = F.pad(values(corner).float(), (0, 0, 0, 1))
         total = total + padded.index_select(0, touching[:, corner])
-    return CornerGrid(ids, total / (touching < len(cubes)).sum(1, keepdim=True), touching, rows)
+    return total / (touching < cubes).sum(1, keepdim=True)
 
 
 def distinct(ids: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -88,29 +104,28 @@ def vertex_positions(ids: Tensor, deformation: Tensor, resolution: int) -> Tenso
 def extract_mesh(features: Tensor, cubes: Tensor, resolution: int) -> Mesh:
     """Features (C, 101) of listed cubes (C, 3) -> mesh in the object frame; attributes: colour and normal map
     (6) in 0..1. Differentiable. Nothing inside, or nothing outside, gives a mesh without faces."""
-    grid = average_corners(features, cubes, resolution)
-    inside = grid.attributes[:, 0] < 0
-    cubes, weights = _surface_cubes(features, cubes, grid, inside, resolution)
+    grid = corner_grid(features, cubes, resolution)
+    cubes, weights = _surface_cubes(features, cubes, grid, resolution)
     corners = corner_ids(cubes, resolution)
     ids, rows = distinct(corners, (resolution + 1) ** 3)
     places = torch.searchsorted(grid.ids, ids).clamp_(max=max(len(grid.ids) - 1, 0))
-    listed = (grid.ids[places] == ids).unsqueeze(1)
-    elsewhere = features.new_zeros(grid.attributes.shape[1], dtype=torch.float32)
-    elsewhere[0] = 1.0
-    sdf, deformation, color = torch.where(listed, grid.attributes[places], elsewhere).split(
-        [1, 3, COLOR_CHANNELS], dim=1
+    listed = grid.ids[places] == ids
+    deformation, color = (
+        torch.where(listed.unsqueeze(1), values, 0.0)
+        for values in corner_attributes(features, grid.cubes[places])
     )
+    sdf = torch.where(listed, grid.sdf[places], 1.0)
     positions = vertex_positions(ids, deformation, resolution)
-    return flexicubes(cubes, rows.long(), sdf.squeeze(1), positions, color, resolution, weights)
+    return flexicubes(cubes, rows.long(), sdf, positions, color, resolution, weights)
 
 
-def _surface_cubes(features, cubes, grid: CornerGrid, inside, resolution) -> tuple[Tensor, Tensor]:
+def _surface_cubes(features, cubes, grid: CornerGrid, resolution) -> tuple[Tensor, Tensor]:
     """Cubes (S, 3) that the surface crosses, listed or not, in ascending order, and their raw weights."""
-    corner_sdf = grid.attributes[:, 0].detach().index_select(0, grid.corners.flatten()).view(-1, 8)
+    corner_sdf = grid.sdf.detach().index_select(0, grid.corners.flatten()).view(-1, 8)
     rows = is_surface(cube_cases(corner_sdf)).nonzero().squeeze(1)
     listed = cubes[rows].long()
     # FlexiCubes itself passes over those few of the unlisted cubes whose corners are all listed and inside.
-    border = inside & (grid.cubes == len(cubes)).any(1)
+    border = (grid.sdf < 0) & (grid.cubes == len(cubes)).any(1)
     offsets = torch.tensor(CORNERS, device=cubes.device)
     unlisted = (vertex_coords(grid.ids[border], resolution).unsqueeze(1) - offsets)[
         grid.cubes[border] == len(cubes)

@@ -164,16 +164,17 @@ def _dual_vertices(cases: Tensor) -> tuple[Tensor, Tensor]:
 def _place(owners, edges, corners, alpha, beta, sdf, values) -> Tensor:
     """Weighted mean of the zero crossings of each vertex's edges: (D, columns of values)."""
     ends = torch.tensor(EDGES, device=edges.device)
-    total, weight = 0.0, 0.0
-    for edge in edges.unbind(1):
-        present = edge >= 0
-        first, second = ends[edge.clamp(min=0)].unbind(-1)
-        row0, row1 = corners[owners, first], corners[owners, second]
-        s0, s1 = alpha[owners, first] * sdf[row0], alpha[owners, second] * sdf[row1]
-        span = torch.where(present, s1 - s0, 1.0).unsqueeze(1)
-        crossing = (values[row0] * s1.unsqueeze(1) - values[row1] * s0.unsqueeze(1)) / span
-        share = (beta[owners, edge.clamp(min=0)] * present).unsqueeze(1)
-        total, weight = total + share * crossing, weight + share
+    total, weight = values.new_zeros(len(owners), values.shape[1]), values.new_zeros(len(owners), 1)
+    for column in edges.unbind(1):
+        there = (column >= 0).nonzero().squeeze(1)
+        edge, owner = column[there], owners[there]
+        first, second = ends[edge].unbind(-1)
+        row0, row1 = corners[owner, first], corners[owner, second]
+        s0 = (alpha[owner, first] * sdf[row0]).unsqueeze(1)
+        s1 = (alpha[owner, second] * sdf[row1]).unsqueeze(1)
+        crossing = (values[row0] * s1 - values[row1] * s0) / (s1 - s0)
+        share = beta[owner, edge].unsqueeze(1)
+        total, weight = total.index_add(0, there, share * crossing), weight.index_add(0, there, share)
     return total / weight
 
 

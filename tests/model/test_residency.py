@@ -95,7 +95,7 @@ OUT_OF_MEMORY = [
 ]
 
 
-@pytest.mark.parametrize("stage", ["sample_shape", "sample_texture", "decode"])
+@pytest.mark.parametrize("stage", ["sample_texture", "decode"])
 def test_memory_that_runs_out_is_met_by_smaller_modes_and_said(stage, reference):
     model, said = pipeline(MemoryMode.HIGH), []
     model.notify = said.append

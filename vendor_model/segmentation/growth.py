@@ -9,15 +9,10 @@ All numbers below were chosen together, by the mean IoU over clicks on generated
 """
 
 import numpy as np
-from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
 from vendor_model.segmentation.regions import RegionGraph
 
-EDGE_POWER = 2.0
-"""Above 1, one strong edge is farther than many weak ones of the same sum, such as shading."""
-STEP = 0.01
-"""Distance to a neighbour of the same colour."""
 LEAK_SCALE = 0.5
 """A rim leaks by exp(-contrast / (this times the photo's mean contrast))."""
 LARGEST_SHARE = 0.3
@@ -26,39 +21,44 @@ SMALLEST_SHARE = 0.25
 
 
 def grow(
-    graph: RegionGraph, positive: np.ndarray, negative: np.ndarray, allowed: np.ndarray | None = None
+    graph: RegionGraph,
+    positive: np.ndarray,
+    near: np.ndarray,
+    negative: np.ndarray,
+    far: np.ndarray,
+    allowed: np.ndarray | None = None,
 ) -> np.ndarray:
     """(N,) bool, the object's regions: the clicked ones, none of the negative ones, none not allowed.
 
-    positive, negative: (P,) int, the clicked regions; a region in both counts as positive.
+    positive, negative: (P,) and (Q,) int, the clicked regions; a region in both counts as positive.
+    near, far: (P, N) and (Q, N), every region's `geodesic_distances` from them.
     allowed: (N,) bool, the regions inside the artist's box, if there is one.
     """
-    mean = max(float(np.average(graph.contrast, weights=graph.length)), 1e-3)
-    negative = negative[~np.isin(negative, positive)]
-    barrier = geodesic_distances(graph, negative, mean).min(axis=0, initial=np.inf)
+    negative_only = ~np.isin(negative, positive)
+    negative, far = negative[negative_only], far[negative_only]
+    barrier = far.min(axis=0, initial=np.inf)
     if allowed is not None:
         barrier = np.where(allowed, barrier, -np.inf)
     chosen = np.zeros(len(graph.area), bool)
-    for seed, distance in zip(positive, geodesic_distances(graph, positive, mean), strict=True):
+    for seed, distance in zip(positive, near, strict=True):
         limit = distance[negative].min(initial=np.inf)
-        distance[(distance >= barrier) | (distance >= limit)] = np.inf
+        distance = np.where((distance >= barrier) | (distance >= limit), np.inf, distance)
         distance[seed] = 0
-        chosen |= strongest_rim(graph, distance, mean, None if allowed is None else graph.area[allowed].sum())
+        chosen |= strongest_rim(graph, distance, None if allowed is None else graph.area[allowed].sum())
     chosen[negative] = False
     chosen[positive] = True
     return chosen
 
 
-def geodesic_distances(graph: RegionGraph, seeds: np.ndarray, mean_contrast: float) -> np.ndarray:
-    """(S, N) float64 distances of every region from each of the regions `seeds` (S,): the edges crossed."""
-    count = len(graph.area)
-    step = (graph.contrast / mean_contrast) ** EDGE_POWER + STEP
-    return dijkstra(csr_matrix((step, graph.pairs.T), (count, count)), directed=False, indices=seeds)
+def geodesic_distances(graph: RegionGraph, seeds: np.ndarray, nearest: bool = False) -> np.ndarray:
+    """(S, N) float64 distances of every region from each of the regions `seeds` (S,): the edges crossed;
+    (N,) from the `nearest` of them."""
+    if len(seeds) == 0:
+        return np.zeros((0, len(graph.area)))
+    return dijkstra(graph.steps, directed=False, indices=seeds, min_only=nearest)
 
 
-def strongest_rim(
-    graph: RegionGraph, distance: np.ndarray, mean_contrast: float, box_area: float | None
-) -> np.ndarray:
+def strongest_rim(graph: RegionGraph, distance: np.ndarray, box_area: float | None) -> np.ndarray:
     """(N,) bool: of the sets of regions nearer than some distance, the one with the least leaking rim.
 
     The photo's frame leaks entirely: the background always ends there.
@@ -76,7 +76,7 @@ def strongest_rim(
         arrival until its second's."""
         return np.cumsum(np.bincount(enters, value, count) - np.bincount(leaves, value, count))
 
-    leak = np.exp(-graph.contrast / (LEAK_SCALE * mean_contrast))
+    leak = np.exp(-graph.contrast / (LEAK_SCALE * graph.mean_contrast))
     frame = np.cumsum(graph.frame[order])
     mean_leak = (along_rim(leak * graph.length) + frame) / (along_rim(graph.length) + frame)
     area = np.cumsum(graph.area[order])

@@ -1,11 +1,41 @@
-"""What the artist clicked: refused in one sentence, or turned into a mask of pixels."""
+"""What the artist clicked: refused in one sentence, or obeyed to the pixel."""
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from vendor_model.errors import MaskError
+
+REACH = 4.0
+"""How far from the outline a click changes the mask, in the click's own distance from it."""
+NEAREST = 1.5
+"""Pixels from the outline that a click is taken to be at least."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """points: (P, 2) int, the clicked pixels' x, y. labels: (P,) bool, True for a click on the object. box:
+    left, top, right, bottom in pixels around the object, if there is one."""
+
+    points: np.ndarray
+    labels: np.ndarray
+    box: tuple[float, float, float, float] | None = None
+
+    @property
+    def key(self) -> tuple:
+        """Equal for equal prompts."""
+        return self.points.tobytes(), self.labels.tobytes(), self.box
+
+    def first(self, count: int) -> "Prompts":
+        """With the first `count` clicks alone."""
+        return Prompts(self.points[:count], self.labels[:count], self.box)
+
+    def inside_box(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """bool, broadcast: whether the positions lie in the box; everywhere without one."""
+        left, top, right, bottom = self.box or (-np.inf, -np.inf, np.inf, np.inf)
+        return (x >= left) & (x < right) & (y >= top) & (y < bottom)
 
 
 def check_prompts(points: np.ndarray, labels: np.ndarray, box, size: tuple[int, int]) -> None:
@@ -34,34 +64,35 @@ def check_prompts(points: np.ndarray, labels: np.ndarray, box, size: tuple[int, 
             )
 
 
-def paint(chosen: np.ndarray, labels: np.ndarray, positive: np.ndarray, negative: np.ndarray) -> np.ndarray:
-    """(h, w) bool: the chosen regions' parts that a positive click lies in, with their holes filled.
+def correct(before: np.ndarray, share: np.ndarray, grown: np.ndarray, prompts: Prompts) -> np.ndarray:
+    """(H, W) float32, the share after the last click, of which only that is taken which the click asks for.
 
-    chosen: (N,) bool. labels: (h, w) int, each pixel's region. positive, negative: (P, 2) int x, y; a
-    region with both kinds of click is shared out by which is nearer. A hole with a negative click stays.
+    A click on the object only adds, one beside it only takes away, one that is obeyed already does nothing.
+    Artists click into the middle of what is wrong. So near the outline a click moves the outline little; and
+    where `share` takes away less than a disc about the click that reaches the outline, it has not seen what
+    is meant: then `grown` (H, W) is asked, what classical growth takes.
     """
-    mask = chosen[labels]
-    shared = np.isin(labels, labels[positive[:, 1], positive[:, 0]])
-    shared &= np.isin(labels, labels[negative[:, 1], negative[:, 0]])
-    y, x = np.nonzero(shared)
-    if len(x):
-        pixels = np.stack([x, y], axis=1)
-        mask[y, x] = cKDTree(positive).query(pixels)[0] <= cKDTree(negative).query(pixels)[0]
-    mask = ndimage.binary_fill_holes(mask) & ~_parts_at(~mask, negative)
-    return _parts_at(mask, positive)
+    x, y = prompts.points[-1]
+    adds = prompts.labels[-1]
+    beyond = (before > 0.5) != adds
+    depth = cv2.distanceTransform(beyond.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    if not depth[y, x]:
+        return before
+    reached = depth <= REACH * max(depth[y, x], NEAREST)
+    if not adds and (beyond & reached & (share <= 0.5)).sum() < np.pi * depth[y, x] ** 2:
+        share = grown
+    return np.where(reached, (np.maximum if adds else np.minimum)(share, before), before)
 
 
-def _parts_at(mask: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """(h, w) bool: the connected parts of the mask that the pixels lie in."""
-    parts, count = ndimage.label(mask)
-    hit = np.zeros(count + 1, bool)
-    hit[parts[pixels[:, 1], pixels[:, 0]]] = True
-    hit[0] = False
-    return hit[parts]
-
-
-def enlarge(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(h, w) bool → (height, width) bool with smooth edges."""
-    if mask.shape == size:
-        return mask
-    return cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR) > 0.5
+def honour(share: np.ndarray, regions: np.ndarray, prompts: Prompts) -> np.ndarray:
+    """(H, W) float32, the share with each click obeyed: where it is on the wrong side of a click, that
+    click's region gives way, parted by the nearest click if there are several in it."""
+    share = share.copy()
+    x, y = prompts.points.T
+    clicked = regions[y, x]
+    for region in np.unique(clicked[(share[y, x] > 0.5) != prompts.labels]):
+        inside = clicked == region
+        rows, columns = np.nonzero(regions == region)
+        nearest = cKDTree(prompts.points[inside]).query(np.stack([columns, rows], axis=1))[1]
+        share[rows, columns] = prompts.labels[inside][nearest]
+    return share

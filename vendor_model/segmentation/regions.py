@@ -1,9 +1,11 @@
 """A photo as a graph of small regions (superpixels) that keep to its edges."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
+from scipy.sparse import csr_matrix
 
 LONGEST_SIDE = 1280
 """Larger photos are looked at in this size."""
@@ -11,6 +13,10 @@ REGIONS = 2500
 """About so many superpixels; an object of 1/1000 of the photo still has some."""
 DIFFERENCE_WEIGHT = 1.5
 """Of the regions' mean colours, beside the gradient on their boundary: it sees soft edges too."""
+EDGE_POWER = 2.0
+"""Above 1, one strong edge is farther than many weak ones of the same sum, such as shading."""
+STEP = 0.01
+"""Distance to a neighbour of the same colour."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,17 @@ class RegionGraph:
     pairs: np.ndarray
     length: np.ndarray
     contrast: np.ndarray
+
+    @cached_property
+    def mean_contrast(self) -> float:
+        """Over all boundaries, by their length."""
+        return max(float(np.average(self.contrast, weights=self.length)), 1e-3)
+
+    @cached_property
+    def steps(self) -> csr_matrix:
+        """(N, N) float64: how far neighbours are from each other, by the edge between them."""
+        length = (self.contrast / self.mean_contrast) ** EDGE_POWER + STEP
+        return csr_matrix((length, self.pairs.T), (len(self.area), len(self.area)))
 
 
 def lab_colors(rgb: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import torch
 
 from vendor_model import checkpoints
 from vendor_model.checkpoints.files import check_fit
+from vendor_model.training.click_stage import clicks
 from vendor_model.training.depth_stage import depth
 from vendor_model.training.geometry_stages import geometry
 from vendor_model.training.preference_stage import preference
@@ -71,5 +72,5 @@ STAGES: dict[str, Callable[[Run], None]] = {
     **{stage.__name__: stage for stage in (data, shape_code, voxel_decoder, depth, surface)},
     **{name: partial(geometry, stage=name) for recipe in RECIPES.values() for name in recipe.phases},
     **{stage.__name__: stage for stage in (preference, shortcut, voxel_tuning)},
-    **{stage.__name__: stage for stage in (texture_regression, texture, export)},
+    **{stage.__name__: stage for stage in (texture_regression, texture, export, clicks)},
 }

@@ -124,7 +124,8 @@ def run(arguments: argparse.Namespace) -> None:
         print("| stage | s | CPU s | device MB | RAM MB | TFLOP | precision | of matrix throughput |")
         print("|---|---|---|---|---|---|---|---|", flush=True)
     for name, dtype, reading in benchmark(pipeline, config, arguments.voxels):
-        print(say(name, dtype, reading, reading.flops / reading.seconds / speeds[dtype]), flush=True)
+        busy = reading.cpu_seconds if device.type == "cpu" else reading.seconds
+        print(say(name, dtype, reading, reading.flops / busy / speeds[dtype]), flush=True)
 
 
 def _table_line(name: str, dtype: str, reading: Reading, share: float) -> str:

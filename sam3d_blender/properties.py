@@ -48,8 +48,8 @@ MARKINGS = (
 
 
 PRESETS = (
-    ("draft", "Draft", "Fewest steps, for a first look: a tenth of the time or less, coarser forms"),
-    ("standard", "Standard", "Half as many steps as released: about half the time, little is lost"),
+    ("draft", "Draft", "Fewest steps and no guidance, for a first look"),
+    ("standard", "Standard", "Half as many steps as released"),
     ("reference", "Reference", "As the model was released"),
 )
 """Names as in `presets` of a model's `pipeline.yaml`; the built-in model takes a single step in each."""

@@ -62,7 +62,7 @@ class Recipe:
     finished: str = "geometry"
     train_seed: int = 1
     scenes_per_shard: int = 48
-    shards: int = 95
+    shards: int = 214
     patch: int = 8
     at_noise: float = 0.5
     batch: int = 32
@@ -89,11 +89,11 @@ MINI = Recipe(
     },
     schedules={
         "voxel_decoder": Schedule(450, 1.5e-3),
-        "depth": Schedule(1550, 6e-4),
+        "depth": Schedule(3400, 6e-4),
         "surface": Schedule(1500, 1.5e-3),
-        "regression": Schedule(1500, 1e-3),
-        "geometry": Schedule(950, 7e-4),
-        "voxel_tuning": Schedule(500, 7e-4),
+        "regression": Schedule(5000, 1e-3),
+        "geometry": Schedule(2500, 7e-4),
+        "voxel_tuning": Schedule(550, 7e-4),
         "texture_regression": Schedule(2000, 1e-3),
         "texture": Schedule(1600, 7e-4),
         "preference": Schedule(200, 2e-5, warmup=20),

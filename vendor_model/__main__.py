@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from vendor_model.depth import preview
-from vendor_model.errors import UserError
+from vendor_model.errors import UserError, exit_in_words
 from vendor_model.layout.frames import CAMERA_TO_Z_UP
 from vendor_model.layout.transforms import matrix_to_quaternion, quaternion_conjugate, quaternion_multiply
 from vendor_model.photo import read_mask, read_photo
@@ -100,7 +100,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(", ".join(f"{stage} {value:.2f} s" for stage, value in seconds.items()))
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m vendor_model",
         description=__doc__,
@@ -131,13 +131,9 @@ def main() -> int:
         default=None,
         help="match poses to the masks afterwards (default: as the model's configuration says)",
     )
-    try:
+    with exit_in_words():
         run(parser.parse_args())
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

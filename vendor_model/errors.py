@@ -4,6 +4,10 @@ Every message is one sentence that names the value seen, what was wanted and wha
 Mistakes of our own code are not `UserError`s: they are assertions or built-in exceptions.
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class UserError(Exception):
     """Base of every error that is shown to the artist word for word."""
@@ -27,6 +31,15 @@ class DownloadError(UserError):
 
 class EmptyReconstructionError(UserError):
     """The model found no solid shape for an object."""
+
+
+@contextmanager
+def exit_in_words() -> Iterator[None]:
+    """End a command with the sentence of a UserError, on standard error, and status 1."""
+    try:
+        yield
+    except UserError as error:
+        sys.exit(str(error))
 
 
 class Cancelled(Exception):

@@ -121,9 +121,8 @@ class ModelJobs:
             from vendor_model.segmentation.segmenters import load_segmenter
 
             self._segmenter = self._segmenter_model = self._segmenter_photo_key = None
+            _leave_cores_to_blender()
             self._segmenter = load_segmenter(request.segmenter)
-            if request.segmenter:
-                _leave_cores_to_blender()
             self._segmenter_model = request.segmenter
         progress("segment", 0.0)
         if self._segmenter_photo_key != request.photo.key:

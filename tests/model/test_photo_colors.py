@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from vendor_model.surface.photo_colors import color_from_photo, seen_colors, spread
+from vendor_model.layout.frames import camera_from_object
+from vendor_model.surface.photo_colors import color_from_photo, facing, seen_colors, spread
 from vendor_model.types import Gaussians, Pose, Surface
 
 INTRINSICS = np.array([[100.0, 0, 50], [0, 100, 40], [0, 0, 1]])
@@ -81,6 +82,16 @@ def test_only_what_faces_the_camera_inside_the_mask_and_before_the_rest_is_seen(
     _, weights = seen_colors(both, AHEAD, *photo(), INTRINSICS)
     assert weights[:count].any()
     assert not weights[count:].any()
+
+
+def test_the_photo_counts_less_the_more_the_surface_turns_away():
+    surface = ball()
+    looks = facing(camera_from_object(surface.vertices, AHEAD), surface.faces)
+    toward = surface.vertices[:, 2]
+    assert (looks[toward < -0.35] == 1).all() and (looks[toward > 0] == 0).all()
+    assert ((looks > 0) & (looks < 1)).any()
+    _, weights = seen_colors(surface, AHEAD, *photo(), INTRINSICS)
+    assert weights.max() == 1 and ((weights > 0) & (weights < 1)).any()
 
 
 def test_an_object_that_the_mask_does_not_meet_keeps_its_colours():

@@ -16,14 +16,14 @@ from torch import nn
 pytest.importorskip("numba")
 
 from vendor_model.errors import CheckpointError, UserError
-from vendor_model.training import distributed
+from vendor_model.training import distributed, shape_stages
 from vendor_model.training.geometry_stages import geometry_parts
 from vendor_model.training.objectives import preference_loss, shortcut_draws, shortcut_target
 from vendor_model.training.preference_stage import ranked_pair
 from vendor_model.training.recipe import MINI, PAPER, Run
 from vendor_model.training.samples import SampleSizes, without_relief
 from vendor_model.training.shape_latent import fit
-from vendor_model.training.shape_stages import distance_grids
+from vendor_model.training.shape_stages import distance_grids, distances_of, soft_overlap
 from vendor_model.training.shards import Selection, Shards, save_shard, write_shards
 from vendor_model.training.shortcut_stage import forget_steps
 from vendor_model.training.stages import STAGES
@@ -124,6 +124,51 @@ def test_every_stage_goes_on_after_a_kill(run, monkeypatch):
     key = "ss_flow.blocks.0.mlp.shape.mlp.0.weight"
     started = [(first[key] - second[key]).abs().max() for first, second in pairwise(states)]
     assert all(0 < distance < 0.02 for distance in started)  # each went on from the one before
+
+
+def test_the_voxel_decoder_is_tuned_on_the_codes_of_the_geometry_model(run, monkeypatch):
+    phases = {name: replace(run.recipe.phases[name], draws=1) for name in ("regression", "geometry")}
+    run = replace(run, recipe=replace(run.recipe, phases=phases, finished="geometry"))
+    for stage in ("voxel_decoder", "regression", "geometry"):
+        STAGES[stage](run)
+    decoded = []
+    grids = shape_stages.tokens_to_grid
+    monkeypatch.setattr(shape_stages, "tokens_to_grid", lambda codes: decoded.append(codes) or grids(codes))
+    STAGES["voxel_tuning"](run)
+    seen, known = decoded[0].chunk(2)
+    # A new flow model says nothing yet, so that its codes are noise; known ones are disturbed by less.
+    assert seen.std() == pytest.approx(1, abs=0.1)
+    everything = torch.from_numpy(next(run.shards().arrays())["distances"])
+    true = run.shape_code().encode(distances_of(everything))
+    nearest = [min((one - code).std() for code in true) for one in known]
+    assert max(nearest) < 0.45 < min(min((one - code).std() for code in true) for one in seen)
+
+
+def test_soft_overlap_is_that_of_sets_where_chances_are_certain():
+    truth = torch.tensor([[1.0, 1, 0, 0], [0, 0, 0, 1]])
+    assert soft_overlap(truth, truth).tolist() == [1, 1]
+    assert soft_overlap(torch.tensor([[1.0, 0, 1, 0], [1, 1, 1, 0]]), truth).tolist() == pytest.approx(
+        [1 / 3, 0]
+    )
+    assert soft_overlap(torch.tensor([[0.5, 0.5, 0, 0]]), truth[:1]).item() == pytest.approx(0.5)
+
+
+def test_pieces_of_objects_are_their_voxels_around_one(run):
+    names, shards = ("distances",), run.shards()
+    whole = next(Shards(shards.folder, 3).sparse_batches(names, 4, None))
+    pieces = next(Shards(shards.folder, 3).sparse_batches(names, 4, 50))
+    for item in range(4):
+        cells = whole["coords"][whole["coords"][:, 0] == item][:, 1:]
+        own = pieces["coords"][:, 0] == item
+        piece = pieces["coords"][own][:, 1:]
+        places = [int((cells == cell).all(1).nonzero()) for cell in piece]
+        assert len(set(places)) == len(piece) == 50
+        taken = whole["features"][whole["coords"][:, 0] == item][places]
+        assert torch.equal(taken, pieces["features"][own])
+        reach = (cells[:, None] - piece[None]).float().norm(dim=-1).amax(1)  # farthest taken from each centre
+        rest = np.setdiff1d(np.arange(len(cells)), places)
+        nearest = (cells[:, None] - cells[rest][None]).float().norm(dim=-1).amin(1)
+        assert (reach <= nearest + 1e-6).any()  # one of them has all it needs around it
 
 
 def test_pretraining_neither_learns_the_layout_nor_sees_point_maps():

@@ -245,4 +245,4 @@ def test_the_command_measures_a_folder(tmp_path, picture, photo, mask, mode):
 def test_the_command_names_a_folder_without_photo(tmp_path):
     command = [sys.executable, "-m", "vendor_model.segmentation", "evaluate", str(tmp_path)]
     answer = subprocess.run(command, capture_output=True, text=True)
-    assert answer.returncode == 2 and str(tmp_path) in answer.stderr and "Traceback" not in answer.stderr
+    assert answer.returncode == 1 and str(tmp_path) in answer.stderr and "Traceback" not in answer.stderr

@@ -18,7 +18,7 @@ import torch
 from vendor_model.benchmark import subject
 from vendor_model.benchmark.gauges import Reading, measure, throughput
 from vendor_model.config import PipelineConfig
-from vendor_model.errors import UserError
+from vendor_model.errors import exit_in_words
 from vendor_model.pipeline import Pipeline
 from vendor_model.residency import MemoryMode
 from vendor_model.sparse.grid import SparseGrid
@@ -139,7 +139,7 @@ def _json_line(name: str, dtype: str, reading: Reading, share: float) -> str:
     return json.dumps({"stage": name, "precision": dtype, "share": share, **dataclasses.asdict(reading)})
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m vendor_model.benchmark",
         description=__doc__,
@@ -154,13 +154,9 @@ def main() -> int:
     parser.add_argument("--memory", type=MemoryMode, choices=list(MemoryMode), help="default: by free memory")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--json", action="store_true", help="a line of JSON a stage instead of a table")
-    try:
+    with exit_in_words():
         run(parser.parse_args())
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,7 +8,6 @@ errors of residual blocks add up like those of independent roundings. Relative L
 
 import argparse
 import copy
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -99,7 +98,7 @@ def _first(result: Tensor | tuple[Tensor, SparseGrid]) -> Tensor:
     return result[0] if isinstance(result, tuple) else result
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m vendor_model.benchmark.precision",
         description=__doc__,
@@ -123,8 +122,7 @@ def main() -> int:
         found = error(arguments.config, config, name, dtype, device, arguments.blocks, arguments.voxels)
         kept = str(usual if name in policy else torch.float32).removeprefix("torch.")
         print(f"| {name} | {kept} | {found:.1e} |", flush=True)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

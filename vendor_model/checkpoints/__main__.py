@@ -17,7 +17,7 @@ from vendor_model.checkpoints.conversion import convert
 from vendor_model.checkpoints.description import describe
 from vendor_model.checkpoints.download import download_model
 from vendor_model.checkpoints.released import CONFIGURATION
-from vendor_model.errors import UserError
+from vendor_model.errors import exit_in_words
 
 
 def print_sizes(folder: Path, as_json: bool) -> None:
@@ -39,7 +39,7 @@ def print_progress(stage: str, fraction: float) -> None:
     print(f"{stage} {fraction:4.0%}", end="\r", file=sys.stderr, flush=True)
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(
         prog="python -m vendor_model.checkpoints",
         description=__doc__,
@@ -57,7 +57,7 @@ def main() -> int:
     command = commands.add_parser("download", help="the released files from Hugging Face, and convert them")
     command.add_argument("target", type=Path, help="folder to make")
     arguments = parser.parse_args()
-    try:
+    with exit_in_words():
         if arguments.command == "describe":
             print_sizes(arguments.folder, arguments.json)
         else:
@@ -66,11 +66,7 @@ def main() -> int:
             else:
                 download_model(CONFIGURATION, arguments.target, print_progress)
             print(f"{arguments.target} is ready.")
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from vendor_model.errors import UserError
+from vendor_model.errors import exit_in_words
 from vendor_model.evaluation import generated, meshes, scenes
 from vendor_model.evaluation.report import summary, table
 from vendor_model.evaluation.subjects import KnownPhoto, evaluate
@@ -18,13 +17,11 @@ from vendor_model.training.recipe import MINI
 
 
 def main() -> None:
-    try:
+    with exit_in_words():
         arguments = parser().parse_args()
         if arguments.threads:
             torch.set_num_threads(arguments.threads)
         figures = summary(list(records(arguments)))
-    except UserError as error:
-        sys.exit(str(error))
     print(json.dumps(figures) if arguments.json else table(figures))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vendor_model.errors import PhotoError, UserError
+from vendor_model.errors import PhotoError, exit_in_words
 from vendor_model.photo import read_mask, read_photo
 from vendor_model.segmentation.segmenters import ClickSegmenter, load_segmenter
 
@@ -90,11 +90,9 @@ def main() -> None:
     )
     command.add_argument("--json", action="store_true", help="print JSON instead of a table")
     options = parser.parse_args()
-    try:
+    with exit_in_words():
         segmenter = load_segmenter(options.model)
         rows = [evaluate(folder, segmenter) for folder in options.folders]
-    except UserError as error:
-        parser.error(str(error))
     if options.json:
         print(json.dumps(rows, indent=1))
         return

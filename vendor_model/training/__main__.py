@@ -4,14 +4,13 @@ On several GPUs: `torchrun --nproc-per-node 4 -m vendor_model.training STAGE …
 """
 
 import argparse
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from vendor_model.device import choose_device
-from vendor_model.errors import UserError
+from vendor_model.errors import exit_in_words
 from vendor_model.training import distributed
 from vendor_model.training.recipe import RECIPES, Run
 from vendor_model.training.stages import STAGES
@@ -34,15 +33,13 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    try:
+    with exit_in_words():
         device = distributed.join(choose_device(arguments.device))
         recipe = RECIPES[arguments.recipe]
         recipe = replace(recipe, finished=arguments.finished or recipe.finished)
         run = Run(arguments.model, arguments.runs, recipe, device=device, workers=arguments.workers)
         for name in arguments.stages:
             STAGES[name](run)
-    except UserError as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

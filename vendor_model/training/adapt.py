@@ -7,7 +7,6 @@ like the one it began with.
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from vendor_model import checkpoints
 from vendor_model.checkpoints.files import WeightsFile
 from vendor_model.device import choose_device
-from vendor_model.errors import UserError
+from vendor_model.errors import exit_in_words
 from vendor_model.evaluation.scenes import known_photos
 from vendor_model.training import distributed
 from vendor_model.training.geometry_stages import (
@@ -121,7 +120,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     options = parser.parse_args()
     schedule = Schedule(options.steps, options.learning_rate, ema=0.999, accumulate=options.accumulate)
-    try:
+    with exit_in_words():
         device = distributed.join(choose_device(options.device))
         run = Run(options.model, options.runs, MINI, device=device)
         if distributed.rank() == 0:
@@ -130,8 +129,6 @@ def main() -> None:
         parts = adapt(run, options.rank, options.batch, schedule)
         if distributed.rank() == 0:
             write_model(run, parts, options.output)
-    except UserError as error:
-        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,18 @@
 """What the photo shows of an object colours it; the hidden side follows in the photo's tones."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from vendor_model.layout.frames import camera_from_object
+from vendor_model.photo import read_mask, read_photo
+from vendor_model.pipeline import Pipeline
 from vendor_model.surface.photo_colors import color_from_photo, facing, seen_colors, spread
 from vendor_model.types import Gaussians, Pose, Surface
 
+ROOT = Path(__file__).parents[2]
+MINI, SAMPLES = ROOT / "vendor_model" / "mini", ROOT / "samples"
 INTRINSICS = np.array([[100.0, 0, 50], [0, 100, 40], [0, 0, 1]])
 AHEAD = Pose(np.array([1.0, 0, 0, 0]), np.array([0.0, 0, 4]), np.full(3, 2.0))
 """Camera axes: x left, y up, z forward."""
@@ -106,3 +112,13 @@ def test_values_spread_evenly_between_the_known_and_as_their_mean_where_nothing_
     values, weights = np.array([[0.0], [9], [9], [9], [4.0], [9]]), np.array([1.0, 0, 0, 0, 1, 0]) * 1e4
     found = spread(values, weights, strip)[:, 0]
     assert found == pytest.approx([0, 1, 2, 3, 4, 2], abs=0.02)
+
+
+def test_the_samples_toadstool_is_red():
+    """Through the pipeline with the embedded model, whose configuration asks for it."""
+    pipeline = Pipeline.load(MINI, "cpu")
+    scene = pipeline.set_photo(read_photo(SAMPLES / "toys.jpg"), lambda stage, done: None)
+    mask = read_mask(SAMPLES / "masks" / "toadstool.png", scene.photo.size)
+    [made] = pipeline.reconstruct(scene, [mask], 0, lambda stage, done: None, refine_layout=False)
+    red, green, blue = made.surface.colors.mean(0)
+    assert red > green + 0.2 and red > blue + 0.2

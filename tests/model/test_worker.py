@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from vendor_model import protocol
+from vendor_model import protocol, worker
 from vendor_model.errors import Cancelled
 from vendor_model.serving import JobProgress
 from vendor_model.types import PointMap, Pose, Reconstruction, Surface
@@ -141,6 +141,14 @@ def test_segmenter_looks_at_a_photo_once(jobs, tmp_path):
         event, _ = run(jobs, request)
         assert np.argwhere(np.load(event.mask)).tolist() == [[1, 3]]
     assert RecordingSegmenter.photos == 2 and RecordingSegmenter.loaded == [""]
+
+
+def test_the_embedded_segmenter_leaves_cores_to_blender(jobs, tmp_path, monkeypatch):
+    left = []
+    monkeypatch.setattr(worker, "_leave_cores_to_blender", lambda: left.append(True))
+    request = protocol.Segment(2, str(tmp_path), pixels(tmp_path, "a"), ((3.0, 1.0),), (True,))
+    run(jobs, request)
+    assert left
 
 
 def test_segmenter_stays_loaded_until_another_is_asked_for(jobs, tmp_path):

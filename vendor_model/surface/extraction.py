@@ -4,22 +4,17 @@ Cubes that the decoder did not list have nothing but outside at corners of their
 inside corner can still carry surface, and are found from it.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vendor_model.surface.flexicubes import (
     CORNERS,
     WEIGHT_CHANNELS,
     Mesh,
-    corner_ids,
-    cube_cases,
     cube_ids,
     flexicubes,
-    is_surface,
 )
 from vendor_model.types import Surface
 
@@ -34,8 +29,11 @@ FEATURE_CHANNELS = sum(FEATURE_SPLIT)
 
 class CornerGrid(NamedTuple):
     """Grid vertices that listed cubes touch, ascending. ids: (V,) int64; sdf: (V,) mean over the touching
-    cubes; cubes: (V, 8) int32 row of the cube that has the vertex as its corner j, or the number of cubes
-    where none is listed; corners: (C, 8) int32 rows of each cube's corners."""
+    cubes; cubes: (8, V) int32 row of the cube that has the vertex as its corner j, or the number of cubes
+    where none is listed; corners: (8, C) int32 rows of each cube's corners.
+
+    Corner by corner, because every table of eight columns is a hundred megabytes of new memory at 256³.
+    """
 
     ids: Tensor
     sdf: Tensor
@@ -45,48 +43,55 @@ class CornerGrid(NamedTuple):
 
 def corner_grid(features: Tensor, cubes: Tensor, resolution: int) -> CornerGrid:
     """Features (C, 101) of listed cubes (C, 3), in any order, to their grid vertices."""
-    ids, rows = distinct(corner_ids(cubes, resolution), (resolution + 1) ** 3)
-    touching = torch.full((len(ids), 8), len(cubes), dtype=torch.int32, device=ids.device)
+    ids, corners = distinct_corners(cubes, resolution)
+    touching = torch.full((8, len(ids)), len(cubes), dtype=torch.int32, device=ids.device)
     every = torch.arange(len(cubes), dtype=torch.int32, device=ids.device)
-    for corner in range(8):
-        touching[rows[:, corner].long(), corner] = every
-    sdf = _mean(lambda corner: features[:, corner, None] - 1 / resolution, touching, len(cubes))
-    return CornerGrid(ids, sdf.squeeze(1), touching, rows)
+    for cubes_of, rows in zip(touching, corners, strict=True):
+        cubes_of.index_copy_(0, rows.long(), every)
+    # A copy that caches hold: each distance is asked for once, from anywhere.
+    distances = features[:, :8].t().contiguous()
+    sdf = _mean(distances.unsqueeze(2), touching).squeeze(1) - 1 / resolution
+    return CornerGrid(ids, sdf, touching, corners)
+
+
+def distinct_corners(cubes: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
+    """The different grid vertices of cubes (C, 3), ascending ids, and the rows of each cube's corners among
+    them, (8, C) int32.
+
+    A mark for each vertex that there can be takes one pass where sorting takes many.
+    """
+    side = resolution + 1
+    first = cube_ids(cubes, side)
+    steps = [(x * side + y) * side + z for x, y, z in CORNERS]
+    present = torch.zeros(side**3, dtype=torch.bool, device=cubes.device)
+    for step in steps:
+        present[first + step] = True
+    rows = present.cumsum(0, dtype=torch.int32).sub_(1)
+    corners = torch.empty(8, len(cubes), dtype=torch.int32, device=cubes.device)
+    for corner, step in zip(corners, steps, strict=True):
+        torch.index_select(rows, 0, first + step, out=corner)
+    return present.nonzero().squeeze(1), corners
 
 
 def corner_attributes(features: Tensor, touching: Tensor) -> tuple[Tensor, Tensor]:
-    """Deformation (n, 3) and colour logits (n, 6) of grid vertices. touching: (n, 8) rows of a `CornerGrid`'s
+    """Deformation (n, 3) and colour logits (n, 6) of grid vertices. touching: (8, n) rows of a `CornerGrid`'s
     cubes."""
     _, deformation, _, color = features.split(FEATURE_SPLIT, dim=1)
-    deformation, color = deformation.unflatten(1, (8, 3)), color.unflatten(1, (8, COLOR_CHANNELS))
-    means = _mean(
-        lambda corner: torch.cat([deformation[:, corner], color[:, corner]], dim=1), touching, len(features)
-    )
-    return means[:, :3], means[:, 3:]
+    by_corner = (values.unflatten(1, (8, -1)).transpose(0, 1) for values in (deformation, color))
+    return tuple(_mean(values, touching) for values in by_corner)
 
 
-def _mean(values: Callable[[int], Tensor], touching: Tensor, cubes: int) -> Tensor:
-    """values(corner): (C, k) -> their mean over the cubes that touch each vertex, (n, k) float32.
+def _mean(values: Tensor, touching: Tensor) -> Tensor:
+    """Values (8, C, k) of the cubes' corners -> their mean over the cubes that touch each vertex, (n, k).
 
-    Looking up the eight cubes of a vertex, rather than adding into it, has one order of summation; a corner
-    at a time, so that the features are not copied.
+    Looking up the eight cubes of a vertex, rather than adding into it, has one order of summation.
     """
-    total = 0.0
-    for corner in range(8):
-        padded = F.pad(values(corner).float(), (0, 0, 0, 1))
-        total = total + padded.index_select(0, touching[:, corner])
-    return total / (touching < cubes).sum(1, keepdim=True)
-
-
-def distinct(ids: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The different ids, ascending, and the row of each id among them, int32, shaped as ids.
-
-    A mark for each of the `count` ids that there can be takes one pass where sorting takes many.
-    """
-    present = torch.zeros(count, dtype=torch.bool, device=ids.device)
-    present[ids.flatten()] = True
-    rows = present.cumsum(0, dtype=torch.int32) - 1
-    return present.nonzero().squeeze(1), rows[ids]
+    total, count, cubes = 0.0, 0, values.shape[1]
+    for of_corner, rows in zip(values, touching, strict=True):
+        listed = (rows < cubes).unsqueeze(1)
+        found = of_corner.index_select(0, rows.clamp(max=cubes - 1)).float()
+        total, count = total + found * listed, count + listed.int()
+    return total / count
 
 
 def vertex_coords(ids: Tensor, resolution: int) -> Tensor:
@@ -104,34 +109,39 @@ def vertex_positions(ids: Tensor, deformation: Tensor, resolution: int) -> Tenso
 def extract_mesh(features: Tensor, cubes: Tensor, resolution: int) -> Mesh:
     """Features (C, 101) of listed cubes (C, 3) -> mesh in the object frame; attributes: colour and normal map
     (6) in 0..1. Differentiable. Nothing inside, or nothing outside, gives a mesh without faces."""
+    return flexicubes(*_around_surface(features, cubes, resolution))
+
+
+def _around_surface(features: Tensor, cubes: Tensor, resolution: int) -> tuple:
+    """What `flexicubes` takes: the cubes that the surface crosses and the grid vertices that they touch."""
     grid = corner_grid(features, cubes, resolution)
     cubes, weights = _surface_cubes(features, cubes, grid, resolution)
-    corners = corner_ids(cubes, resolution)
-    ids, rows = distinct(corners, (resolution + 1) ** 3)
+    ids, corners = distinct_corners(cubes, resolution)
     places = torch.searchsorted(grid.ids, ids).clamp_(max=max(len(grid.ids) - 1, 0))
     listed = grid.ids[places] == ids
     deformation, color = (
         torch.where(listed.unsqueeze(1), values, 0.0)
-        for values in corner_attributes(features, grid.cubes[places])
+        for values in corner_attributes(features, grid.cubes[:, places])
     )
     sdf = torch.where(listed, grid.sdf[places], 1.0)
     positions = vertex_positions(ids, deformation, resolution)
-    return flexicubes(cubes, rows.long(), sdf, positions, color, resolution, weights)
+    return cubes, corners.t().long(), sdf, positions, color, resolution, weights
 
 
 def _surface_cubes(features, cubes, grid: CornerGrid, resolution) -> tuple[Tensor, Tensor]:
     """Cubes (S, 3) that the surface crosses, listed or not, in ascending order, and their raw weights."""
-    corner_sdf = grid.sdf.detach().index_select(0, grid.corners.flatten()).view(-1, 8)
-    rows = is_surface(cube_cases(corner_sdf)).nonzero().squeeze(1)
+    inside = grid.sdf < 0
+    some, all_of_them = False, True
+    for corner in grid.corners:
+        here = inside.index_select(0, corner)
+        some, all_of_them = here | some, here & all_of_them
+    rows = (some & ~all_of_them).nonzero().squeeze(1)
     listed = cubes[rows].long()
     # FlexiCubes itself passes over those few of the unlisted cubes whose corners are all listed and inside.
-    border = (grid.sdf < 0) & (grid.cubes == len(cubes)).any(1)
-    offsets = torch.tensor(CORNERS, device=cubes.device)
-    unlisted = (vertex_coords(grid.ids[border], resolution).unsqueeze(1) - offsets)[
-        grid.cubes[border] == len(cubes)
-    ]
-    unlisted = unlisted[((unlisted >= 0) & (unlisted < resolution)).all(-1)]
-    ids, _ = distinct(cube_ids(unlisted, resolution), resolution**3)
+    border = inside & (grid.cubes == len(cubes)).any(0)
+    offsets = torch.tensor(CORNERS, device=cubes.device).unsqueeze(1)
+    unlisted = (vertex_coords(grid.ids[border], resolution) - offsets)[grid.cubes[:, border] == len(cubes)]
+    ids = cube_ids(unlisted[((unlisted >= 0) & (unlisted < resolution)).all(-1)], resolution).unique()
     weights = features.split(FEATURE_SPLIT, dim=1)[2].index_select(0, rows).float()
     weights = torch.cat([weights, weights.new_zeros(len(ids), WEIGHT_CHANNELS)])
     together, order = torch.cat([cube_ids(listed, resolution), ids]).sort()

@@ -132,20 +132,10 @@ def flexicubes(
     surface = is_surface(cases).nonzero().squeeze(1)
     cubes, corners = cubes[surface], corners[surface]
     cases = resolve_ambiguity(cases[surface], cubes, resolution)
-    if weights is None:
-        beta, alpha, gamma = (
-            sdf.new_ones(len(cubes), 12),
-            sdf.new_ones(len(cubes), 8),
-            sdf.new_ones(len(cubes)),
-        )
-    else:
-        raw_beta, raw_alpha, raw_gamma = weights[surface].split([12, 8, 1], dim=1)
-        beta, alpha = WEIGHT_SCALE * raw_beta.tanh() + 1, WEIGHT_SCALE * raw_alpha.tanh() + 1
-        gamma = (WEIGHT_SCALE * raw_gamma.sigmoid() + (1 - WEIGHT_SCALE) / 2).squeeze(1)
+    weights = sdf.new_zeros(len(cases), WEIGHT_CHANNELS) if weights is None else weights[surface]
     owners, edges = _dual_vertices(cases)
-    points = _place(
-        owners, edges, corners, alpha, beta, sdf, torch.cat([positions, attributes.sigmoid()], dim=1)
-    )
+    points = _place(owners, edges, corners, weights, sdf, torch.cat([positions, attributes.sigmoid()], dim=1))
+    gamma = WEIGHT_SCALE * weights[:, -1].sigmoid() + (1 - WEIGHT_SCALE) / 2
     faces = _connect(owners, edges, corners, sdf, gamma)
     return Mesh(points[:, :3], faces, points[:, 3:])
 
@@ -161,7 +151,7 @@ def _dual_vertices(cases: Tensor) -> tuple[Tensor, Tensor]:
     return owners, tables().dual.to(cases.device)[cases[owners], within]
 
 
-def _place(owners, edges, corners, alpha, beta, sdf, values) -> Tensor:
+def _place(owners, edges, corners, weights, sdf, values) -> Tensor:
     """Weighted mean of the zero crossings of each vertex's edges: (D, columns of values)."""
     ends = torch.tensor(EDGES, device=edges.device)
     total, weight = values.new_zeros(len(owners), values.shape[1]), values.new_zeros(len(owners), 1)
@@ -170,20 +160,25 @@ def _place(owners, edges, corners, alpha, beta, sdf, values) -> Tensor:
         edge, owner = column[there], owners[there]
         first, second = ends[edge].unbind(-1)
         row0, row1 = corners[owner, first], corners[owner, second]
-        s0 = (alpha[owner, first] * sdf[row0]).unsqueeze(1)
-        s1 = (alpha[owner, second] * sdf[row1]).unsqueeze(1)
+        s0 = (_factor(weights[owner, 12 + first]) * sdf[row0]).unsqueeze(1)
+        s1 = (_factor(weights[owner, 12 + second]) * sdf[row1]).unsqueeze(1)
         crossing = (values[row0] * s1 - values[row1] * s0) / (s1 - s0)
-        share = beta[owner, edge].unsqueeze(1)
+        share = _factor(weights[owner, edge]).unsqueeze(1)
         total, weight = total.index_add(0, there, share * crossing), weight.index_add(0, there, share)
     return total / weight
+
+
+def _factor(raw: Tensor) -> Tensor:
+    """Of an edge (beta) or of a corner's distance (alpha): 1 for 0."""
+    return WEIGHT_SCALE * raw.tanh() + 1
 
 
 def _connect(owners, edges, corners, sdf, gamma) -> Tensor:
     """Two triangles for each grid edge that changes sign between four surface cubes: (F, 3) int64."""
     cubes = len(corners)
-    dual = torch.full((cubes, 12), -1, device=edges.device)
+    dual = torch.full((cubes, 12), -1, dtype=torch.int32, device=edges.device)
     vertex, column = (edges >= 0).nonzero().unbind(1)
-    dual[owners[vertex], edges[vertex, column]] = vertex
+    dual[owners[vertex], edges[vertex, column]] = vertex.int()
     used = (dual >= 0).flatten()
     firsts, seconds = (corners[:, list(ends)].flatten()[used] for ends in zip(*EDGES, strict=True))
     order = (firsts * len(sdf) + seconds).sort(stable=True)
@@ -195,5 +190,5 @@ def _connect(owners, edges, corners, sdf, gamma) -> Tensor:
     quads = torch.cat([quads[outward][:, [0, 1, 3, 2]], quads[~outward][:, [2, 3, 1, 0]]])
     corner_gamma = gamma[owners][quads]
     along = corner_gamma[:, 0] * corner_gamma[:, 2] > corner_gamma[:, 1] * corner_gamma[:, 3]
-    triangles = torch.where(along.unsqueeze(1), quads[:, [0, 1, 2, 0, 2, 3]], quads[:, [0, 1, 3, 3, 1, 2]])
-    return triangles.reshape(-1, 3)
+    halves = torch.tensor([[0, 1, 3, 3, 1, 2], [0, 1, 2, 0, 2, 3]], device=edges.device)
+    return quads.gather(1, halves[along.long()]).view(-1, 3).long()

@@ -98,7 +98,7 @@ MINI = Recipe(
         "texture": Schedule(1600, 7e-4),
         "preference": Schedule(200, 2e-5, warmup=20),
         "shortcut": Schedule(400, 2e-4),
-        "clicks": Schedule(8800, 2e-3),
+        "clicks": Schedule(20000, 2e-3),
     },
 )
 """The shipped model: an afternoon on a CPU. Flow matching from scratch hides the condition behind noise;

@@ -44,6 +44,7 @@ def test_every_stage_is_measured(voxels, capfd):
     assert [name for name, _, _ in rows] == STAGES
     for name, dtype, reading in rows:
         assert dtype == "float32" and reading.seconds > 0 and 50e6 < reading.peak_ram < 6e9
+        assert 0 < reading.peak_device < reading.peak_ram
         assert (reading.flops > 1e6) == (name != "extraction"), name
     assert not pipeline.models.loaded
 
@@ -69,6 +70,24 @@ def test_memory_is_the_most_that_was_taken():
     _, small = measure(lambda: torch.ones(1), CPU)
     _, large = measure(lambda: [torch.ones(50_000_000).exp() for _ in range(2)], CPU)
     assert large.peak_ram - small.peak_ram > 150e6
+
+
+def test_tensors_alive_are_counted_once_and_only_while_they_live():
+    kept = torch.ones(1_000_000)
+    _, nothing = measure(lambda: None, CPU)
+
+    def work():
+        for _ in range(5):
+            first = kept.exp()  # 4 MB
+            second = torch.cat([first, first])[10:]  # 8 MB, of which a view is kept
+            del first
+        return second
+
+    _, reading = measure(work, CPU)
+    assert reading.peak_device - nothing.peak_device == pytest.approx(
+        20e6, abs=1e5
+    )  # the one before still lives
+    assert nothing.peak_device >= 4e6
 
 
 def test_shell_has_the_voxels_asked_for_in_order():

@@ -73,7 +73,10 @@ def test_negative_click_cuts_where_there_is_no_edge(segmenter):
 
 
 def test_box_alone_takes_what_is_in_it(segmenter):
-    assert iou(clicks(segmenter, box=(84, 32, 140, 90)), BLUE) > 0.9
+    """However loosely it is drawn."""
+    boxes = [(80, 30, 144, 92), (84, 32, 140, 90), (84, 34, 138, 86), (86, 34, 138, 86), (88, 36, 136, 84)]
+    ious = [iou(clicks(segmenter, box=box), BLUE) for box in boxes]
+    assert np.mean(ious) > 0.9 and min(ious) > 0.85, ious
 
 
 def test_nothing_outside_the_box_is_taken(segmenter):

@@ -1,12 +1,17 @@
 """What a piece of work takes: seconds, memory, floating-point operations, and what the device could do."""
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 SECONDS_BETWEEN_LOOKS = 0.01
@@ -15,7 +20,9 @@ SECONDS_BETWEEN_LOOKS = 0.01
 @dataclass(frozen=True)
 class Reading:
     """seconds: on the clock; cpu_seconds: of this process, all its threads; peak_ram: bytes of the process
-    less mapped files; peak_device: bytes on the accelerator; flops: 2 a multiply-add."""
+    less mapped files; peak_device: bytes on the accelerator, or, on a CPU, of the tensors alive, weights and
+    inputs too: what an accelerator would hold beside its libraries and their workspaces, were it to compute
+    in the same precision. flops: 2 a multiply-add."""
 
     seconds: float
     cpu_seconds: float
@@ -30,11 +37,44 @@ def measure(work: Callable[[], object], device: torch.device) -> tuple[object, R
     On an accelerator it is done twice, first to warm up and to count operations, then by the clock; a CPU is
     slow enough that counting does not show.
     """
-    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter:
-        result, *taken = _clocked(work, device)
-    if device.type != "cpu":
-        result, *taken = _clocked(work, device)
-    return result, Reading(*taken, counter.get_total_flops())
+    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter, LiveTensors() as live:
+        result, seconds, cpu_seconds, ram, peak_device = _clocked(work, device)
+    if device.type == "cpu":
+        peak_device = live.peak
+    else:
+        result, seconds, cpu_seconds, ram, peak_device = _clocked(work, device)
+    return result, Reading(seconds, cpu_seconds, ram, peak_device, counter.get_total_flops())
+
+
+class LiveTensors(TorchDispatchMode):
+    """`peak`: the most bytes that tensors took at a time, those included that there were before."""
+
+    def __init__(self):
+        super().__init__()
+        self._bytes: dict[int, int] = {}
+        self._now = self.peak = 0
+        for thing in gc.get_objects():
+            if issubclass(type(thing), Tensor):  # isinstance would ask objects that only load when asked
+                self._meet(thing)
+
+    def __torch_dispatch__(self, function, types, arguments=(), named=None):
+        result = function(*arguments, **(named or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._meet(leaf)
+        return result
+
+    def _meet(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        number = storage._cdata
+        if number not in self._bytes:
+            self._bytes[number] = storage.nbytes()
+            self._now += storage.nbytes()
+            self.peak = max(self.peak, self._now)
+            weakref.finalize(storage, self._part, number)
+
+    def _part(self, number: int) -> None:
+        self._now -= self._bytes.pop(number)
 
 
 def _attention_flops(query, key, value, *_, out_shape=None, **__) -> int:

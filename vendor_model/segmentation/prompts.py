@@ -10,6 +10,8 @@ from vendor_model.errors import MaskError
 
 REACH = 4.0
 """How far from the outline a click changes the mask, in the click's own distance from it."""
+HOLD = 2.0
+"""A click beside the object takes nothing that is so many times nearer to an earlier click on it."""
 NEAREST = 1.5
 """Pixels from the outline that a click is taken to be at least."""
 
@@ -79,9 +81,19 @@ def correct(before: np.ndarray, share: np.ndarray, grown: np.ndarray, prompts: P
     if not depth[y, x]:
         return before
     reached = depth <= REACH * max(depth[y, x], NEAREST)
+    if not adds:
+        reached &= ~_held(prompts, before.shape)
     if not adds and (beyond & reached & (share <= 0.5)).sum() < np.pi * depth[y, x] ** 2:
         share = grown
     return np.where(reached, (np.maximum if adds else np.minimum)(share, before), before)
+
+
+def _held(prompts: Prompts, shape: tuple[int, int]) -> np.ndarray:
+    """bool (H, W): pixels HOLD times nearer to an earlier click on the object than to the last click."""
+    row, column = np.mgrid[: shape[0], : shape[1]]
+    places = (*prompts.points[:-1][prompts.labels[:-1]], prompts.points[-1])
+    *earlier, last = (np.hypot(column - x, row - y) for x, y in places)
+    return HOLD * np.minimum.reduce(earlier) < last if earlier else np.zeros(shape, bool)
 
 
 def honour(share: np.ndarray, regions: np.ndarray, prompts: Prompts) -> np.ndarray:

@@ -52,7 +52,13 @@ def flow_matching(
     """
     noise = noise_for({name: value.shape for name, value in data.items()}, rng)
     noise = {name: noise_scale * value for name, value in noise.items()}
-    predicted = velocity(mix(data, noise, times), times)
+    return velocity_loss(velocity(mix(data, noise, times), times), data, noise, weights, times)
+
+
+def velocity_loss(
+    predicted: Latents, data: Latents, noise: Latents, weights: Mapping[str, float], times: Tensor
+) -> tuple[Tensor, dict[str, float]]:
+    """Σ_m λ_m ‖v^m − v_θ^m‖², v = x₁ − x₀, a batch's mean, and its parts by name, also at pure noise."""
     total, parts, start = 0.0, {}, times == 0
     for name, weight in weights.items():
         error = (predicted[name] - (data[name] - noise[name])).square().mean((1, 2))

@@ -9,8 +9,14 @@ from torch import Tensor
 
 from vendor_model.models.voxel_decoder import tokens_to_grid
 from vendor_model.training import shape_latent
-from vendor_model.training.geometry_stages import GEOMETRY_INPUTS, geometry_parts, geometry_velocity
-from vendor_model.training.objectives import noise_for
+from vendor_model.training.geometry_stages import (
+    GEOMETRY_INPUTS,
+    GEOMETRY_SAMPLES,
+    geometry_parts,
+    geometry_velocity,
+    true_latents,
+)
+from vendor_model.training.objectives import mix, noise_for, sample_times, velocity_loss
 from vendor_model.training.objects import distance_grid, make_object
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs
@@ -81,6 +87,41 @@ def voxel_tuning(run: Run) -> None:
 
     names = (*GEOMETRY_INPUTS, "distances")
     run.train("voxel_tuning", model, loss, run.shards().batches(names, run.recipe.batch))
+
+
+def overlap(run: Run) -> None:
+    """Geometry model and voxel decoder together, for what counts: the overlap of their voxels with the truth.
+
+    One step from pure noise is decoded and compared, and its gradient reaches back to the photo. Flow
+    matching at another time goes on beside it, so that more steps keep working, and so do true codes. Half of
+    a batch is decoded: that costs as much as all the rest.
+    """
+    parts = geometry_parts(run, next(reversed(run.recipe.phases)))
+    parts["ss_decoder"] = load_average(run.module("ss_decoder"), run.runs / "voxel_decoder")
+    weights, code, rng = run.recipe.phases["geometry"].weights, run.shape_code(), run.rng()
+
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        count = len(batch["distances"])
+        latents = {name: value.repeat_interleave(2, 0) for name, value in true_latents(batch, code).items()}
+        noise = noise_for({name: value.shape for name, value in latents.items()}, rng)
+        times = torch.stack(
+            [torch.zeros(count, device=rng.device), sample_times(count, 0.0, rng)], 1
+        ).flatten()
+        velocity = geometry_velocity(run, parts, embedder_inputs(batch, rng))
+        predicted = velocity(mix(latents, noise, times), times)
+        total, figures = velocity_loss(predicted, latents, noise, weights, times)
+        made = (noise["shape"] + predicted["shape"])[::2][: count // 2]
+        known = disturbed(latents["shape"][::2][count // 2 : count * 5 // 8], rng)
+        with run.half_precision():
+            logits = parts["ss_decoder"](tokens_to_grid(torch.cat([made, known])))[:, 0].float()
+        target = distances_of(batch["distances"])[: len(logits)] < 0.5 / logits.shape[-1]
+        target, hard = target.float(), soft_overlap((logits > 0).float(), target.float())
+        figures["voxel_iou_seen"] = hard[: len(made)].mean().item()
+        figures["voxel_iou"] = hard[len(made) :].mean().item()
+        unlike = F.binary_cross_entropy_with_logits(logits, target)
+        return total + unlike + (1 - soft_overlap(logits.sigmoid(), target)).mean(), figures
+
+    run.train("overlap", parts.train(), loss, run.shards().batches(GEOMETRY_SAMPLES, run.recipe.batch))
 
 
 def disturbed(tokens: Tensor, rng: torch.Generator) -> Tensor:

@@ -17,7 +17,7 @@ from vendor_model.training.geometry_stages import geometry
 from vendor_model.training.preference_stage import preference
 from vendor_model.training.recipe import RECIPES, Run
 from vendor_model.training.samples import SampleSizes
-from vendor_model.training.shape_stages import shape_code, voxel_decoder, voxel_tuning
+from vendor_model.training.shape_stages import overlap, shape_code, voxel_decoder, voxel_tuning
 from vendor_model.training.shards import write_shards
 from vendor_model.training.shortcut_stage import shortcut
 from vendor_model.training.texture_stages import surface, texture, texture_regression
@@ -71,6 +71,6 @@ def export(run: Run) -> None:
 STAGES: dict[str, Callable[[Run], None]] = {
     **{stage.__name__: stage for stage in (data, shape_code, voxel_decoder, depth, surface)},
     **{name: partial(geometry, stage=name) for recipe in RECIPES.values() for name in recipe.phases},
-    **{stage.__name__: stage for stage in (preference, shortcut, voxel_tuning)},
+    **{stage.__name__: stage for stage in (preference, shortcut, voxel_tuning, overlap)},
     **{stage.__name__: stage for stage in (texture_regression, texture, export, clicks)},
 }

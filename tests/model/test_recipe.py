@@ -26,8 +26,8 @@ from vendor_model.training.shape_latent import fit
 from vendor_model.training.shape_stages import distance_grids, distances_of, soft_overlap
 from vendor_model.training.shards import Selection, Shards, save_shard, write_shards
 from vendor_model.training.shortcut_stage import forget_steps
-from vendor_model.training.stages import STAGES
-from vendor_model.training.trainer import Schedule, parameter_groups, train
+from vendor_model.training.stages import STAGES, trained_in
+from vendor_model.training.trainer import Schedule, load_average, parameter_groups, read_state, train
 
 
 def rng() -> torch.Generator:
@@ -142,6 +142,27 @@ def test_the_voxel_decoder_is_tuned_on_the_codes_of_the_geometry_model(run, monk
     true = run.shape_code().encode(distances_of(everything))
     nearest = [min((one - code).std() for code in true) for one in known]
     assert max(nearest) < 0.45 < min(min((one - code).std() for code in true) for one in seen)
+
+
+def test_overlap_teaches_photo_and_decoder_at_once(run, monkeypatch):
+    """Its gradient reaches the condition embedder through what one step from noise is decoded to."""
+    phases = {name: replace(run.recipe.phases[name], draws=1) for name in ("regression", "geometry")}
+    silent = {name: 0.0 for name in phases["geometry"].weights}
+    phases["geometry"] = replace(phases["geometry"], weights=silent)  # the overlap alone teaches
+    run = replace(run, recipe=replace(run.recipe, phases=phases, finished="overlap", decoder="overlap"))
+    for stage in ("voxel_decoder", "regression", "geometry"):
+        STAGES[stage](run)
+    log = killed_then_resumed(run, "overlap", monkeypatch)
+    assert [line["step"] for line in log] == [1, 2]
+    before, after = geometry_parts(run, "geometry"), read_state(run.runs / "overlap" / "last.pt")["model"]
+    moved = [
+        (value - after[name]).abs().max() for name, value in before.named_parameters() if value.dim() > 1
+    ]
+    assert max(moved) > 1e-4
+    kept = load_average(run.module("ss_decoder"), run.runs / "voxel_decoder").state_dict()
+    assert any((value - after[f"ss_decoder.{name}"]).abs().max() > 1e-4 for name, value in kept.items())
+    exported = trained_in(run)
+    assert exported["ss_flow"][0] == exported["ss_decoder"][0] == "overlap"
 
 
 def test_soft_overlap_is_that_of_sets_where_chances_are_certain():

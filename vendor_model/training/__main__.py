@@ -26,7 +26,9 @@ def main() -> None:
         "--runs", type=Path, default=Path("runs/mini"), help="folder for data, checkpoints and logs"
     )
     parser.add_argument("--recipe", choices=RECIPES, default="mini", help="lengths, rates and phases")
-    parser.add_argument("--finished", help="stage whose geometry model is exported (default: the last)")
+    parser.add_argument(
+        "--finished", help="stage whose geometry model is exported (default: the recipe's last)"
+    )
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--workers", type=int, default=1, help="processes that render data")

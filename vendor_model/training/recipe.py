@@ -49,17 +49,18 @@ class Phase:
 class Recipe:
     """Sizes and lengths of a training, and the kinds of object that fill its scenes.
 
-    phases: the geometry model's, by stage, in their order; finished: the stage whose geometry model is
-    exported. preferred_from, shortcut_from: the stages that preference optimisation and distillation start
-    from; guidance: strength of the samples they learn from, which only a model trained with `unconditional`
-    can follow; candidates: drawn for each preference pair, in candidate_steps; preference_strength: βT of
-    the loss.
+    phases: the geometry model's, by stage, in their order; finished, decoder: the stages whose geometry model
+    and voxel decoder are exported. preferred_from, shortcut_from: the stages that preference optimisation and
+    distillation start from; guidance: strength of the samples they learn from, which only a model trained
+    with `unconditional` can follow; candidates: drawn for each preference pair, in candidate_steps;
+    preference_strength: βT of the loss.
     """
 
     categories: tuple[str, ...]
     phases: Mapping[str, Phase]
     schedules: Mapping[str, Schedule]
-    finished: str = "geometry"
+    finished: str = "overlap"
+    decoder: str = "overlap"
     train_seed: int = 1
     scenes_per_shard: int = 48
     shards: int = 214
@@ -125,6 +126,7 @@ PAPER = replace(
         "shortcut": Schedule(4_000, 1e-5, ema=0.999),
     },
     finished="shortcut",
+    decoder="voxel_tuning",
     shards=5000,
     preferred_from="fine_tuning",
     shortcut_from="preference",

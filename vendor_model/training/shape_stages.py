@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from vendor_model.models.voxel_decoder import tokens_to_grid
 from vendor_model.training import shape_latent
@@ -54,13 +54,18 @@ def voxel_decoder(run: Run) -> None:
     run.train("voxel_decoder", model, loss, grids)
 
 
+def trained_decoder(run: Run) -> nn.ModuleDict:
+    """The voxel decoder as `voxel_decoder` left it, by its name."""
+    return nn.ModuleDict({"ss_decoder": load_average(run.module("ss_decoder"), run.runs / "voxel_decoder")})
+
+
 def voxel_tuning(run: Run) -> None:
     """The voxel decoder again, half of the time on codes that the geometry model makes of photos.
 
     Where a photo leaves a thin part unsure the predicted code is a mean, which a decoder of true codes leaves
     empty. The overlap with the truth, which is what counts, wants it filled as far as that pays.
     """
-    model = load_average(run.module("ss_decoder"), run.runs / "voxel_decoder").train()
+    tuned = trained_decoder(run)
     parts = geometry_parts(run, run.recipe.finished).requires_grad_(False)
     flow = parts["ss_flow"]
     code, rng = run.shape_code(), run.rng()
@@ -79,14 +84,14 @@ def voxel_tuning(run: Run) -> None:
         seen = predicted_codes({name: values[:half] for name, values in batch.items()})
         tokens = torch.cat([seen, disturbed(code.encode(distances[half:]), rng)])
         with run.half_precision():
-            logits = model(tokens_to_grid(tokens))[:, 0].float()
+            logits = tuned["ss_decoder"](tokens_to_grid(tokens))[:, 0].float()
         overlap = soft_overlap(logits.sigmoid(), target)
         hard = soft_overlap((logits > 0).float(), target)
         figures = {"voxel_iou_seen": hard[:half].mean().item(), "voxel_iou": hard[half:].mean().item()}
         return F.binary_cross_entropy_with_logits(logits, target) + (1 - overlap).mean(), figures
 
     names = (*GEOMETRY_INPUTS, "distances")
-    run.train("voxel_tuning", model, loss, run.shards().batches(names, run.recipe.batch))
+    run.train("voxel_tuning", tuned.train(), loss, run.shards().batches(names, run.recipe.batch))
 
 
 def overlap(run: Run) -> None:
@@ -96,9 +101,10 @@ def overlap(run: Run) -> None:
     matching at another time goes on beside it, so that more steps keep working, and so do true codes. Half of
     a batch is decoded: that costs as much as all the rest.
     """
-    parts = geometry_parts(run, next(reversed(run.recipe.phases)))
-    parts["ss_decoder"] = load_average(run.module("ss_decoder"), run.runs / "voxel_decoder")
-    weights, code, rng = run.recipe.phases["geometry"].weights, run.shape_code(), run.rng()
+    last = next(reversed(run.recipe.phases))
+    parts = geometry_parts(run, last)
+    parts.update(trained_decoder(run))
+    weights, code, rng = run.recipe.phases[last].weights, run.shape_code(), run.rng()
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         count = len(batch["distances"])

@@ -1,7 +1,7 @@
 """The stages of a training by name, each from what the ones before left in the runs folder.
 
-For mini: data, shape_code, voxel_decoder, depth, surface, regression, geometry, voxel_tuning,
-texture_regression and texture, then export. A stage goes on from its last checkpoint.
+For mini: data, shape_code, voxel_decoder, depth, surface, regression, geometry, overlap, texture_regression
+and texture, then export. A stage goes on from its last checkpoint.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ def trained_in(run: Run) -> dict[str, tuple[str, str]]:
         "depth_model": ("depth", ""),
         "ss_condition_embedder": (run.recipe.finished, "ss_condition_embedder."),
         "ss_flow": (run.recipe.finished, "ss_flow."),
-        "ss_decoder": ("voxel_tuning", ""),
+        "ss_decoder": (run.recipe.decoder, "ss_decoder."),
         "slat_condition_embedder": ("texture", "slat_condition_embedder."),
         "slat_flow": ("texture", "slat_flow."),
         "slat_decoder_gs": ("surface", "slat_decoder_gs."),

@@ -10,10 +10,11 @@ from torch import nn
 
 pytest.importorskip("numba")
 
+from vendor_model.errors import UserError
 from vendor_model.evaluation.metrics import rotation_error, voxel_iou
 from vendor_model.layout.transforms import matrix_to_quaternion
 from vendor_model.sparse.grid import SparseGrid
-from vendor_model.training import shape_latent, surface_targets
+from vendor_model.training import depth_stage, shape_latent, surface_targets
 from vendor_model.training.canonical import about_z, canonical_pose
 from vendor_model.training.objectives import flow_matching
 from vendor_model.training.objects import distance_grid, make_object
@@ -113,6 +114,33 @@ def test_a_broken_shard_is_named_and_left_out(tmp_path, capsys):
     for _ in range(3):
         assert "image" in next(shards)
     assert "shard-1-00007.npz is left out" in capsys.readouterr().out
+
+
+def test_depth_is_learnt_from_scenes_that_tell_it(tmp_path):
+    kinds = np.array(["ground", "pasted", "isolated", "ground"])
+    photos, maps = np.zeros((4, 8, 8, 3), np.uint8), np.zeros((4, 4, 4, 3), np.float16)
+    photos[:, 0, 0, 0] = np.arange(4)
+    np.savez(tmp_path / "shard-0-00000.npz", photos=photos, maps=maps, photo_kind=kinds)
+    shards = Shards(tmp_path, 0)
+    seen = (next(shards.photos(3, depth_stage.DEPTH_KINDS))[0][:, 0, 0, 0] * 255).round()
+    assert sorted(seen.tolist()) == [0, 2, 3]
+    with pytest.raises(UserError, match="4 photos of kind isolated or ground"):
+        next(shards.photos(4, depth_stage.DEPTH_KINDS))
+
+
+def test_a_mirrored_photo_keeps_its_points():
+    """A pixel's colour here is a function of where its point lies."""
+    rows, columns = torch.meshgrid(torch.linspace(-1, 1, 6), torch.linspace(-1, 1, 6), indexing="ij")
+    points = torch.stack([-columns, -rows, torch.full((6, 6), 2.0)], -1).repeat(20, 1, 1, 1)
+    photos = (points[..., 0] / 2 + 0.5).unsqueeze(1).repeat(1, 3, 1, 1) * 0.5
+    seen, moved = depth_stage.varied(photos, points, torch.Generator().manual_seed(0))
+    shade = seen[:, 0] / seen[:, 0].amax((1, 2), keepdim=True)
+    toward = -moved[..., 0]  # x points left: columns grow as x falls
+    slope = shade[:, :, -1] - shade[:, :, 0]
+    mirrored = slope.mean(1) > 0
+    assert 4 < mirrored.sum() < 16
+    torch.testing.assert_close(toward, columns.expand(20, 6, 6))
+    torch.testing.assert_close(shade[mirrored].flip(2), shade[~mirrored][:1].expand_as(shade[mirrored]))
 
 
 def test_samples_have_a_finite_pose_and_a_shell_inside_the_grid():

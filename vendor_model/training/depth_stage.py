@@ -1,13 +1,17 @@
 """The stage of the depth model."""
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vendor_model.training.recipe import Run
 
-DEPTH_TOKENS = (64, 161)
+DEPTH_TOKENS = (49, 101)
 """The depth model's patches a photo, from … to below …, drawn anew each step as in MoGe; fewer cost less."""
+DEPTH_KINDS = ("isolated", "ground")
+"""Scenes to learn depth from. In pasted ones nothing tells how far behind the objects their wall is."""
 
 
 def depth(run: Run) -> None:
@@ -19,8 +23,7 @@ def depth(run: Run) -> None:
     model, rng = run.module("depth_model"), run.rng()
 
     def loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        photos, truth = batch
-        photos = F.avg_pool2d(photos, 2)
+        photos, truth = varied(F.avg_pool2d(batch[0], 2), batch[1], rng)
         num_tokens = int(torch.randint(*DEPTH_TOKENS, (), generator=rng, device=rng.device))
         with run.half_precision():
             points, validity = model(photos, num_tokens)
@@ -33,4 +36,14 @@ def depth(run: Run) -> None:
         seen = (validity - valid.float()).square().mean()
         return error + seen, {"relative_error": error.item(), "validity": seen.item()}
 
-    run.train("depth", model, loss, run.shards().photos(16))
+    run.train("depth", model, loss, run.shards().photos(16, DEPTH_KINDS))
+
+
+def varied(photos: Tensor, points: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Photos (B, 3, H, W) in other light, half of them mirrored, as are their point maps (B, h, w, 3)."""
+    draw = partial(torch.randn, generator=rng, device=rng.device)
+    gain = (0.12 * draw(len(photos), 1, 1, 1) + 0.05 * draw(len(photos), 3, 1, 1)).exp()
+    mirrored = (torch.rand(len(photos), generator=rng, device=rng.device) < 0.5).view(-1, 1, 1, 1)
+    photos = torch.where(mirrored, photos.flip(3), photos)
+    points = torch.where(mirrored, points.flip(2) * points.new_tensor([-1, 1, 1]), points)
+    return (photos * gain).clamp(0, 1), points

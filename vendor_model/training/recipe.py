@@ -90,7 +90,7 @@ MINI = Recipe(
     },
     schedules={
         "voxel_decoder": Schedule(450, 1.5e-3),
-        "depth": Schedule(3400, 6e-4),
+        "depth": Schedule(11000, 1e-3),
         "surface": Schedule(1500, 1.5e-3),
         "regression": Schedule(5000, 1e-3),
         "geometry": Schedule(2500, 7e-4),

@@ -32,18 +32,25 @@ class Selection:
 
     def rows(self, shard: dict[str, np.ndarray]) -> np.ndarray:
         """Numbers of the chosen samples. Raises UserError for a shard that does not say their kinds."""
-        chosen = shard["visible_fraction"] >= self.least_visible
-        if set(self.kinds) != set(KINDS):
-            if "kind" not in shard:
-                raise UserError(
-                    "The data does not say of what kind its scenes are, as this stage needs: "
-                    "move it away and write it again with the stage data."
-                )
-            chosen &= np.isin(shard["kind"], self.kinds)
-        return np.flatnonzero(chosen)
+        return np.flatnonzero(
+            (shard["visible_fraction"] >= self.least_visible) & of_kinds(shard, "kind", self.kinds)
+        )
 
 
 EVERYTHING = Selection()
+
+
+def of_kinds(shard: dict[str, np.ndarray], name: str, kinds: Sequence[str]) -> np.ndarray | bool:
+    """Which of a shard's rows are of these kinds of scene, by its array `name`. Raises UserError for a shard
+    that does not say."""
+    if set(kinds) == set(KINDS):
+        return True
+    if name not in shard:
+        raise UserError(
+            "The data does not say of what kind its scenes are, as this stage needs: "
+            "move it away and write it again with the stage data."
+        )
+    return np.isin(shard[name], kinds)
 
 
 def write_shards(
@@ -80,15 +87,15 @@ def _write_shard(
 ) -> int:
     """One shard, written whole or not at all; returns its number of objects."""
     size = sizes.photos[number % len(sizes.photos)]
-    samples, photos, maps = [], [], []
+    samples, photos, maps, kinds = [], [], [], []
     for index in range(scenes_per_shard):
         scene = make_scene(np.random.default_rng((seed, number, index)), size, categories=categories)
         samples.extend(object_samples(scene, sizes))
         photos.append(scene.photo)
         maps.append(scene.point_map[::2, ::2].clip(-6e4, 6e4).astype(np.float16))
-    save_shard(
-        folder / f"shard-{seed}-{number:05d}.npz", samples, photos=np.stack(photos), maps=np.stack(maps)
-    )
+        kinds.append(scene.kind)
+    path = folder / f"shard-{seed}-{number:05d}.npz"
+    save_shard(path, samples, photos=np.stack(photos), maps=np.stack(maps), photo_kind=np.array(kinds))
     return len(samples)
 
 
@@ -131,10 +138,19 @@ class Shards:
                     print(f"{paths[index].name} is left out: {error}", flush=True)
                     self.broken.add(paths[index])
 
-    def photos(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Photos (B, 3, H, W) in 0..1, and each other row and column of their point maps (B, H/2, W/2, 3)."""
+    def photos(self, size: int, kinds: Sequence[str] = KINDS) -> Iterator[tuple[Tensor, Tensor]]:
+        """Photos (B, 3, H, W) in 0..1 of scenes of these kinds, and each other row and column of their point
+        maps (B, H/2, W/2, 3). Raises UserError for shards that do not say their kinds or hold too few."""
+        too_few = 0
         for shard in self.arrays():
-            order = self.rng.permutation(len(shard["photos"]))
+            chosen = np.ones(len(shard["photos"]), bool) & of_kinds(shard, "photo_kind", kinds)
+            order = self.rng.permutation(np.flatnonzero(chosen))
+            too_few = too_few + 1 if len(order) < size else 0
+            if too_few > len(self.paths()):
+                raise UserError(
+                    f"No shard in {self.folder} holds {size} photos of kind {' or '.join(kinds)}: "
+                    "write larger ones with the stage data."
+                )
             for start in range(0, len(order) - size + 1, size):
                 rows = order[start : start + size]
                 photos = torch.from_numpy(shard["photos"][rows]).permute(0, 3, 1, 2).float() / 255

@@ -160,11 +160,13 @@ def _place(owners, edges, corners, weights, sdf, values) -> Tensor:
         edge, owner = column[there], owners[there]
         first, second = ends[edge].unbind(-1)
         row0, row1 = corners[owner, first], corners[owner, second]
-        s0 = (_factor(weights[owner, 12 + first]) * sdf[row0]).unsqueeze(1)
-        s1 = (_factor(weights[owner, 12 + second]) * sdf[row1]).unsqueeze(1)
-        crossing = (values[row0] * s1 - values[row1] * s0) / (s1 - s0)
-        share = _factor(weights[owner, edge]).unsqueeze(1)
-        total, weight = total.index_add(0, there, share * crossing), weight.index_add(0, there, share)
+        s0, s1 = (
+            _factor(weights[owner, 12 + end]) * sdf[row] for end, row in ((first, row0), (second, row1))
+        )
+        share = _factor(weights[owner, edge])
+        share0, share1 = (share * part / (s1 - s0) for part in (s1, -s0))
+        crossing = values[row0] * share0.unsqueeze(1) + values[row1] * share1.unsqueeze(1)
+        total, weight = total.index_add_(0, there, crossing), weight.index_add_(0, there, share.unsqueeze(1))
     return total / weight
 
 

@@ -190,13 +190,7 @@ class Pipeline:
     ) -> Shape:
         """Voxels and pose of one object (spec geometry.md §6–8). Raises EmptyReconstructionError."""
         generator = torch.Generator().manual_seed(seed)
-        settings = SamplerSettings(
-            config.ss_inference_steps,
-            config.ss_rescale_t,
-            config.ss_cfg_strength,
-            config.ss_cfg_interval,
-            no_shortcut=not config.use_stage1_distillation,
-        )
+        settings = geometry_sampler(config)
         told = step_size(settings, self.device)
         with self.models.running("ss_flow") as flow:
             context = flow.prepare_context(tokens, self.models.keeps_context)
@@ -221,12 +215,7 @@ class Pipeline:
         self, shape: Shape, tokens: Tensor, on_step: Callable[[float], None], config: PipelineConfig
     ) -> Tensor:
         """Structured latent (N, channels) of a shape's voxels, de-normalised (spec texture.md §3)."""
-        settings = SamplerSettings(
-            config.slat_inference_steps,
-            config.slat_rescale_t,
-            config.slat_cfg_strength,
-            config.slat_cfg_interval,
-        )
+        settings = texture_sampler(config)
         # Of the generator a copy: the stage may have to begin again.
         generator = torch.Generator()
         generator.set_state(shape.generator.get_state())
@@ -294,6 +283,27 @@ class Pipeline:
             self.notify(self.models.shrink())
         self.models.end_stage()
         return results
+
+
+def geometry_sampler(config: PipelineConfig) -> SamplerSettings:
+    """How a configuration samples shape and pose."""
+    return SamplerSettings(
+        config.ss_inference_steps,
+        config.ss_rescale_t,
+        config.ss_cfg_strength,
+        config.ss_cfg_interval,
+        no_shortcut=not config.use_stage1_distillation,
+    )
+
+
+def texture_sampler(config: PipelineConfig) -> SamplerSettings:
+    """How a configuration samples the structured latent."""
+    return SamplerSettings(
+        config.slat_inference_steps,
+        config.slat_rescale_t,
+        config.slat_cfg_strength,
+        config.slat_cfg_interval,
+    )
 
 
 def prepare_scene(config: PipelineConfig, photo: Photo, point_map: PointMap) -> PhotoScene:

@@ -12,18 +12,20 @@ from torch import Tensor
 
 from vendor_model.__main__ import MINI
 from vendor_model.benchmark import subject
-from vendor_model.benchmark.__main__ import benchmark
+from vendor_model.benchmark.__main__ import benchmark, evaluations
 from vendor_model.benchmark.gauges import measure, throughput
 from vendor_model.benchmark.precision import error
 from vendor_model.config import read_pipeline
 from vendor_model.models.geometry_flow import GeometryFlow
 from vendor_model.models.texture_flow import TextureFlow
+from vendor_model.pipeline import geometry_sampler, texture_sampler
 from vendor_model.precision import convert, product_dtype, weight_dtype
 from vendor_model.residency import MemoryMode
 from vendor_model.sampling import SamplerSettings, sample
 from vendor_model.sparse.grid import SparseGrid
 
 CPU = torch.device("cpu")
+OFFICIAL = MINI.parent / "official"
 STAGES = [
     "depth",
     "conditioning",
@@ -55,6 +57,15 @@ def test_command_prints_a_line_a_stage():
     facts, *rows = map(json.loads, lines)
     assert facts["model"] == read_pipeline(MINI).version and facts["weights"] == "real"
     assert [row["stage"] for row in rows] == STAGES and all(row["share"] >= 0 for row in rows)
+
+
+def test_evaluations_of_the_release_are_those_of_the_specification():
+    """44 of stage 1, 38 of stage 2 (spec pipeline): guidance covers a part of the steps."""
+    config = read_pipeline(OFFICIAL)
+    assert evaluations(geometry_sampler(config)) == (25, 19)
+    assert evaluations(texture_sampler(config)) == (25, 13)
+    draft = config.with_preset("draft")
+    assert evaluations(geometry_sampler(draft)) == evaluations(texture_sampler(draft)) == (4, 0)
 
 
 def test_operations_are_counted_two_a_multiply_add():

@@ -19,8 +19,9 @@ from vendor_model.benchmark import subject
 from vendor_model.benchmark.gauges import Reading, measure, throughput
 from vendor_model.config import PipelineConfig
 from vendor_model.errors import exit_in_words
-from vendor_model.pipeline import Pipeline
+from vendor_model.pipeline import Pipeline, geometry_sampler, texture_sampler
 from vendor_model.residency import MemoryMode
+from vendor_model.sampling import SamplerSettings, Velocity, sample
 from vendor_model.sparse.grid import SparseGrid
 from vendor_model.surface.extraction import extract_mesh
 from vendor_model.surface.gaussians import split_head
@@ -81,6 +82,17 @@ def stages(pipeline: Pipeline, config: PipelineConfig, voxels: int) -> Iterator[
     yield "splats", ("slat_decoder_gs",), torch.no_grad(splats)
 
 
+def evaluations(settings: SamplerSettings) -> tuple[int, int]:
+    """How often sampling asks the network with the condition and, for guidance, without."""
+    asked = []
+
+    def network(conditional: bool) -> Velocity:
+        return lambda latents, time: asked.append(conditional) or latents
+
+    sample(network(True), network(False), torch.zeros(1), settings)
+    return asked.count(True), asked.count(False)
+
+
 def _tell(stage: str) -> Callable[[float], None]:
     return lambda done: print(f"{stage} {done:.0%}", file=sys.stderr, flush=True)
 
@@ -112,6 +124,10 @@ def run(arguments: argparse.Namespace) -> None:
         "weights": "real" if arguments.weights else "random",
         "voxels": arguments.voxels,
         "preset": arguments.preset,
+        "evaluations": {
+            "geometry": evaluations(geometry_sampler(config)),
+            "texture": evaluations(texture_sampler(config)),
+        },
         "memory": pipeline.models.mode,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "threads": torch.get_num_threads(),

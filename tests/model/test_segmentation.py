@@ -12,6 +12,7 @@ from PIL import Image
 from vendor_model.errors import MaskError
 from vendor_model.segmentation import Segmenter
 from vendor_model.segmentation.__main__ import click_object
+from vendor_model.segmentation.prompts import Prompts, correct
 from vendor_model.training.scenes import make_scene
 
 HEIGHT, WIDTH = 120, 200
@@ -185,6 +186,16 @@ def test_bad_prompts_are_refused_in_one_sentence(segmenter, positive, negative, 
         clicks(segmenter, positive, negative, box)
     message = str(caught.value)
     assert words in message and message.endswith(".") and "\n" not in message
+
+
+def test_a_click_beside_the_object_leaves_what_is_near_the_clicks_on_it():
+    """Even where the network would take all away."""
+    before, nothing = np.ones((40, 60), np.float32), np.zeros((40, 60), np.float32)
+    prompts = Prompts(np.array([[10, 20], [40, 20]]), np.array([True, False]))
+    left = correct(before, nothing, nothing, prompts) > 0.5
+    row, column = np.mgrid[:40, :60]
+    to_object, to_click = np.hypot(column - 10, row - 20), np.hypot(column - 40, row - 20)
+    assert left[2 * to_object < to_click].all() and not left[2 * to_object > to_click].any()
 
 
 def test_masks_of_generated_scenes_keep_their_level():

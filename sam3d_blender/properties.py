@@ -267,7 +267,7 @@ class SAM3D_preferences(bpy.types.AddonPreferences):
     )
 
     def draw(self, context):
-        from . import model_panel, panels, segmenter_panel  # which draw what is defined here
+        from .ui import model_panel, panels, segmenter_panel  # which draw what is defined here
 
         panels.draw_environment(self.layout, self)
         self.layout.separator()

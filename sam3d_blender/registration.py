@@ -2,17 +2,16 @@
 
 import bpy
 
-from . import (
+from . import handlers, properties
+from .ui import (
     click_tool,
-    finding_ui,
-    handlers,
+    finding_panel,
     mask_operators,
     model_operators,
     operators,
     overlay,
     panels,
     photo_panel,
-    properties,
     thumbnails,
 )
 
@@ -23,7 +22,7 @@ CLASSES = (
     *model_operators.CLASSES,
     click_tool.SAM3D_OT_click,
     *photo_panel.CLASSES,
-    *finding_ui.CLASSES,
+    *finding_panel.CLASSES,
     *panels.CLASSES,
 )
 

@@ -107,6 +107,16 @@ def test_scene_knows_nothing_of_the_worker():
     assert offenders("sam3d_blender/scene", {"sam3d_blender.worker", "sam3d_blender.actions"}) == []
 
 
+def test_what_an_artist_does_knows_nothing_of_how_it_is_shown():
+    drawing = {"sam3d_blender.ui"}
+    allowed = (
+        *drawing,
+        "sam3d_blender.registration",
+        "sam3d_blender.properties",
+    )  # preferences draw themselves
+    assert offenders("sam3d_blender", drawing, except_for=allowed) == []
+
+
 def test_product_imports_neither_training_nor_evaluation():
     training = {f"{MODEL_SIDE}.training", f"{MODEL_SIDE}.evaluation"}
     assert offenders(MODEL_SIDE, training, except_for=tuple(training)) == []

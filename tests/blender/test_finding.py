@@ -44,7 +44,7 @@ def test_found_objects_are_proposals_with_masks(sam3d, photo):
     shapes = photo.shapes()
     for prompt, place in zip(photo.prompts, QUARTERS, strict=True):
         assert shapes[prompt.uuid].mask[place] and shapes[prompt.uuid].area == 40 * 56
-    notes = drawn(sam3d, sam3d("finding_ui").draw_proposals, photo)
+    notes = drawn(sam3d, sam3d("ui.finding_panel").draw_proposals, photo)
     assert notes[0] == "4 proposed" and {"Keep All", "Drop All"} <= set(notes)
 
 
@@ -104,7 +104,7 @@ def test_a_search_can_be_given_up(sam3d, photo):
     job = finding.start_finding("for ever")
     assert finding.is_finding() and "already" in refusal(bpy.ops.sam3d.find_objects)
     assert "operator sam3d.cancel_finding" in drawn(
-        sam3d, lambda paper: sam3d("panels").draw_progress(paper, job, "sam3d.cancel_finding")
+        sam3d, lambda paper: sam3d("ui.panels").draw_progress(paper, job, "sam3d.cancel_finding")
     )
     assert bpy.ops.sam3d.cancel_finding() == {"FINISHED"}
     session.wait(job)
@@ -116,7 +116,7 @@ def test_a_search_can_be_given_up(sam3d, photo):
 @pytest.fixture
 def in_window(sam3d, monkeypatch):
     """`in_window(text)`: the operator's part as a window drives it, with what it reports in `reports`."""
-    operators, finding = sam3d("operators"), sam3d("finding")
+    operators, finding = sam3d("ui.operators"), sam3d("finding")
     monkeypatch.setattr(operators, "bpy", SimpleNamespace(app=SimpleNamespace(background=False)))
 
     def begin(text):
@@ -197,7 +197,7 @@ def test_the_best_segmenter_that_is_there_is_used(sam3d, preferences):
 
 
 def test_licence_and_size_of_a_segmenter_are_shown_before_its_download(sam3d, preferences):
-    draw = sam3d("segmenter_panel").draw_segmenter
+    draw = sam3d("ui.segmenter_panel").draw_segmenter
     assert drawn(sam3d, draw, preferences) == ["prop segmenter"]
     preferences.segmenter = "sam3"
     notes = drawn(sam3d, draw, preferences)

@@ -113,7 +113,7 @@ def test_the_list_shows_each_object_cut_out(sam3d, photo, mask_of):
     bpy.ops.sam3d.add_object(name="cup")
     bpy.ops.sam3d.set_box(box=(20, 30, 50, 50))
     colors = sam3d("scene.photo").display_colors(photo)
-    icon = sam3d("thumbnails").cutout(colors, mask_of("cup"), 24)
+    icon = sam3d("ui.thumbnails").cutout(colors, mask_of("cup"), 24)
     assert icon.shape == (24, 24, 4)
     np.testing.assert_allclose(icon[12, 12], (0.5, 0.5, 0.5, 1), atol=0.01)
     assert icon[2, 12, 3] == 0 and icon[12, 0, 3] == 0 and icon[12, 3, 3] == 1

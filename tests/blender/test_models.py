@@ -33,7 +33,7 @@ def preferences(models):
 
 def drawn(models, preferences) -> list[str]:
     paper = Paper()
-    models("model_panel").draw_model(paper, preferences)
+    models("ui.model_panel").draw_model(paper, preferences)
     return paper.notes
 
 

@@ -34,7 +34,7 @@ def drawn(sam3d):
 
     def draw(name: str) -> list[str]:
         panel = Panel()
-        module = "photo_panel" if name == "PhotoPanel" else "panels"
+        module = "ui.photo_panel" if name == "PhotoPanel" else "ui.panels"
         getattr(sam3d(module), name).draw(panel, bpy.context)
         return panel.layout.notes
 
@@ -142,6 +142,6 @@ def test_a_failure_stays_in_the_panel(sam3d, photo, drawn):
 
 def test_the_preferences_show_the_environment_and_the_python(sam3d):
     layout = Paper()
-    sam3d("panels").draw_environment(layout, sam3d("properties").preferences())
+    sam3d("ui.panels").draw_environment(layout, sam3d("properties").preferences())
     assert "operator sam3d.install_environment" in layout.notes
     assert "prop python" in layout.notes and "prop memory" in layout.notes

@@ -33,7 +33,7 @@ def disc(x: float, y: float, radius: float) -> np.ndarray:
 
 def journey() -> hands.Steps:
     package = extension.install()
-    overlay = sys.modules[f"{package.__name__}.overlay"]
+    overlay = sys.modules[f"{package.__name__}.ui.overlay"]
     masks = sys.modules[f"{package.__name__}.core.masks"]
     hands.area("VIEW_3D").type = "IMAGE_EDITOR"
     yield 0.5

@@ -7,9 +7,9 @@ import textwrap
 
 import bpy
 
-from . import actions, installation, library
-from .core.state import progress_text
-from .worker import environment
+from .. import actions, installation, library
+from ..core.state import progress_text
+from ..worker import environment
 
 CATEGORY = "SAM 3D"
 

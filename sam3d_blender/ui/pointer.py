@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .core.state import Box
+from ..core.state import Box
 
 
 @dataclass

@@ -2,9 +2,10 @@
 
 import bpy
 
-from . import installation, pointer, session, thumbnails
+from .. import installation, session
+from ..scene import photo as photos
+from . import pointer, thumbnails
 from .panels import CATEGORY, draw_installation, draw_sentence
-from .scene import photo as photos
 
 
 class SAM3D_UL_prompts(bpy.types.UIList):

@@ -4,8 +4,8 @@ import bpy
 import bpy.utils.previews
 import numpy as np
 
-from .core.shapes import Shape
-from .scene import photo as photos
+from ..core.shapes import Shape
+from ..scene import photo as photos
 
 SIDE = 48
 """Pixels of an icon; lists show it at 20, or 40 on dense displays."""

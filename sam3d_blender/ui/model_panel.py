@@ -4,12 +4,12 @@ from pathlib import Path
 
 import bpy
 
-from . import library
-from .core.state import progress_text
+from .. import library
+from ..core.state import progress_text
+from ..worker import releases
+from ..worker.environment import GIGABYTE
+from ..worker.releases import Condition, Release
 from .panels import draw_sentence
-from .worker import releases
-from .worker.environment import GIGABYTE
-from .worker.releases import Condition, Release
 
 WIDTH = 90
 

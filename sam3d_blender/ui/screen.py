@@ -2,7 +2,7 @@
 
 import math
 
-from .core.shapes import Shape
+from ..core.shapes import Shape
 
 HANDLE_RADIUS = 9.0
 HANDLE_GAP = 4.0

@@ -6,12 +6,12 @@ from typing import ClassVar
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from . import actions, installation, session
-from .core.errors import ArtistError
+from .. import actions, installation, session
+from ..core.errors import ArtistError
+from ..worker import environment
+from ..worker.jobs import JobState
+from ..worker.task import Task
 from .panels import draw_sentence
-from .worker import environment
-from .worker.jobs import JobState
-from .worker.task import Task
 
 IMAGE_FILES = "*.png;*.jpg;*.jpeg;*.webp;*.tif;*.tiff;*.bmp;*.exr"
 

@@ -1,11 +1,11 @@
 """The choice of the segmenter in the preferences, and how to get its weights. Draws state, changes none."""
 
-from . import library
+from .. import library
+from ..worker import releases
+from ..worker.environment import GIGABYTE
+from ..worker.releases import Condition
 from .model_panel import WIDTH, draw_weights
 from .panels import draw_sentence
-from .worker import releases
-from .worker.environment import GIGABYTE
-from .worker.releases import Condition
 
 
 def draw_segmenter(layout, preferences) -> None:

@@ -3,7 +3,7 @@
 import bpy
 from bpy.props import StringProperty
 
-from . import finding
+from .. import finding
 from .operators import Action, NeedsPhoto, RunsJob
 from .panels import CATEGORY, draw_progress, draw_sentence
 

@@ -9,8 +9,8 @@ from bpy.props import (
     StringProperty,
 )
 
-from . import marking, mask_files
-from .core.errors import ArtistError
+from .. import marking, mask_files
+from ..core.errors import ArtistError
 from .operators import Action, NeedsPhoto, PicksFile, object_name
 
 FROM_TOP_LEFT = "in pixels from the photo's top left corner"

@@ -5,7 +5,7 @@ from typing import ClassVar
 import bpy
 from bpy.props import StringProperty
 
-from . import library
+from .. import library
 from .model_panel import draw_weights
 from .operators import Action, run_task
 

@@ -11,9 +11,9 @@ import gpu
 import numpy as np
 from gpu_extras.batch import batch_for_shader
 
+from ..core.colors import linear_from_srgb
+from ..core.shapes import Shape, bounds_of
 from . import marks, pointer
-from .core.colors import linear_from_srgb
-from .core.shapes import Shape, bounds_of
 from .screen import Screen
 
 FILL_OPACITY, ACTIVE_FILL_OPACITY = 0.15, 0.35

@@ -7,12 +7,13 @@ from types import SimpleNamespace
 import bpy
 import numpy as np
 
-from . import actions, marking, pointer
-from .core import brush
-from .core.errors import ArtistError
+from .. import actions, marking
+from ..core import brush
+from ..core.errors import ArtistError
+from ..scene import photo as photos
+from . import pointer
 from .operators import NeedsPhoto
 from .pointer import Pointer
-from .scene import photo as photos
 from .screen import Screen, click_under, handle_under, is_on_box
 
 OPPOSITE = {"ADD": "EXCLUDE", "EXCLUDE": "ADD", "BRUSH": "ERASE", "ERASE": "BRUSH"}

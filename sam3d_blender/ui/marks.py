@@ -6,8 +6,8 @@ import blf
 import gpu
 from gpu_extras.batch import batch_for_shader
 
+from ..core.shapes import Shape
 from . import pointer
-from .core.shapes import Shape
 from .screen import HANDLE_RADIUS, HOVERED_RADIUS, Screen
 
 POINT_RADIUS = 6.0

@@ -1,0 +1,1 @@
+"""What the artist sees and presses: panels, operators, the marking tool, its overlay; each calls a verb."""

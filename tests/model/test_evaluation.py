@@ -21,7 +21,7 @@ from vendor_model.__main__ import MINI
 from vendor_model.config import read_pipeline
 from vendor_model.errors import EmptyReconstructionError, PhotoError, UserError
 from vendor_model.evaluation import __main__ as command
-from vendor_model.evaluation import generated, meshes, metrics, scenes
+from vendor_model.evaluation import generated, meshes, metrics, pictures, scenes
 from vendor_model.evaluation.clouds import SAMPLES, cloud, distances, filled, moved, surface_voxels
 from vendor_model.evaluation.comparison import layout_figures, shape_figures
 from vendor_model.evaluation.registration import align, remaining_rotation, right_turns, unit_box
@@ -330,3 +330,41 @@ def test_pairs_of_meshes_are_compared_across_formats(tmp_path, monkeypatch, caps
     (tmp_path / "bracket.pred.obj").write_text("v 0 0 0\n")
     with pytest.raises(UserError, match=r"bracket\.pred\.obj"):
         list(meshes.evaluate(tmp_path))
+
+
+def test_forms_are_drawn_as_the_camera_sees_them():
+    """x left, y up, near before far, colours as they are."""
+    near = np.array([[-1.0, -1, -1], [1, -1, -1], [0, 1, -1]])
+    upper_left = np.array([[6.0, 2, 0], [6.5, 2, 0], [6, 2.5, 0]])
+    vertices, faces = np.concatenate([near, 2 * near + [0, 0, 3], upper_left]), np.arange(9).reshape(3, 3)
+    tile = pictures.drawn(vertices, faces, np.repeat(np.eye(3), 3, axis=0))
+    red, green, blue = (
+        np.argwhere((tile[..., color] > 9) & (np.delete(tile, color, axis=2) == 0).all(-1))
+        for color in range(3)
+    )
+    assert blue[:, 1].max() < min(red[:, 1].min(), green[:, 1].min())
+    assert blue[:, 0].mean() < green[:, 0].mean()
+    assert len(red) > 100 and green[:, 0].min() < red[:, 0].min() and red[:, 0].max() < green[:, 0].max()
+
+
+@pytest.mark.parametrize("true_points", [False, True])
+def test_the_pictures_of_one_who_knows_are_those_of_the_truth(known, true_points, tmp_path, monkeypatch):
+    monkeypatch.setattr(command.Pipeline, "load", lambda folder: Oracle(known))
+    monkeypatch.setattr(generated, "known_photos", lambda *options: [known])
+    words = ["evaluation", "generated", "--pictures", str(tmp_path / "sheet.png")]
+    monkeypatch.setattr(sys, "argv", words + ["--true-points"] * true_points)
+    command.main()
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    side = pictures.TILE
+    assert sheet.shape == (side * -(-len(known.subjects) // 2), 10 * side, 3)
+    photo, *forms = (sheet[:side, side * number : side * (number + 1)] for number in range(5))
+    made, made_aside, true, true_aside = ((form < 250).any(2) for form in forms)
+    assert (made == true).mean() > 0.98 and (made_aside == true_aside).mean() > 0.98
+    assert 0.05 < true.mean() and (true != true_aside).mean() > 0.02
+    assert (photo == (255, 0, 255)).all(2).sum() > side  # the outline
+
+
+def test_what_the_model_does_not_see_stays_white(known):
+    [row] = np.split(pictures.sheet(Blind(known), [known], 0, False, columns=1), 1)
+    photo, made, aside, *truth = np.split(row, 5, axis=1)
+    assert (made == 255).all() and (aside == 255).all() and min(tile.min() for tile in (photo, *truth)) < 200

@@ -1,4 +1,7 @@
-"""`python -m vendor_model.evaluation generated|scenes|meshes …`: the paper's figures, as a table or JSON."""
+"""`python -m vendor_model.evaluation generated|scenes|meshes …`: the paper's figures, as a table or JSON.
+
+With `--pictures FILE` a model's objects are drawn beside the truth instead.
+"""
 
 import argparse
 import json
@@ -7,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from PIL import Image
 
 from vendor_model.errors import exit_in_words
-from vendor_model.evaluation import generated, meshes, scenes
+from vendor_model.evaluation import generated, meshes, pictures, scenes
 from vendor_model.evaluation.report import summary, table
 from vendor_model.evaluation.subjects import KnownPhoto, evaluate
 from vendor_model.pipeline import Pipeline
@@ -21,6 +25,9 @@ def main() -> None:
         arguments = parser().parse_args()
         if arguments.threads:
             torch.set_num_threads(arguments.threads)
+        if getattr(arguments, "pictures", None):
+            draw(arguments)
+            return
         figures = summary(list(records(arguments)))
     print(json.dumps(figures) if arguments.json else table(figures))
 
@@ -35,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     models.add_argument(
         "--steps", type=int, help="of the geometry model (default: as its configuration says)"
     )
+    models.add_argument("--pictures", type=Path, metavar="FILE", help="draw the objects, measure nothing")
     models.add_argument("--true-points", action="store_true", help="give the model the true point map")
     result = argparse.ArgumentParser(description=__doc__)
     kinds = result.add_subparsers(dest="kind", required=True)
@@ -52,10 +60,22 @@ def records(arguments: argparse.Namespace) -> Iterator[dict]:
     """What the command line asks for, object by object."""
     if arguments.kind == "meshes":
         return meshes.evaluate(arguments.folder)
+    return evaluate(model(arguments), known_photos(arguments), arguments.seed, arguments.true_points)
+
+
+def draw(arguments: argparse.Namespace) -> None:
+    """What the command line asks for as a picture file."""
+    photos = known_photos(arguments)
+    picture = pictures.sheet(model(arguments), photos, arguments.seed, arguments.true_points)
+    Image.fromarray(picture).save(arguments.pictures)
+    print(f"Wrote {arguments.pictures}: photo, reconstruction from two sides, true form from the same.")
+
+
+def model(arguments: argparse.Namespace) -> Pipeline:
     pipeline = Pipeline.load(arguments.model)
     if arguments.steps:
         pipeline.config = replace(pipeline.config, ss_inference_steps=arguments.steps)
-    return evaluate(pipeline, known_photos(arguments), arguments.seed, arguments.true_points)
+    return pipeline
 
 
 def known_photos(arguments: argparse.Namespace) -> Iterator[KnownPhoto]:

@@ -1,0 +1,106 @@
+"""A sheet to judge a model by eye: what it saw, what it made of it, and the truth where that is known.
+
+A row of tiles an object: the photo with the mask's outline; the reconstruction from the camera's side and
+from its right; the true form from the same two, grey. Forms fill their tiles, so that they, not places, are
+compared.
+"""
+
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+import torch
+
+from vendor_model.errors import UserError
+from vendor_model.evaluation.subjects import KnownPhoto
+from vendor_model.layout.transforms import quaternion_to_matrix
+from vendor_model.pipeline import Pipeline
+from vendor_model.types import Photo
+
+TILE = 160
+"""Pixels along a side."""
+DOTS = 500_000
+"""Points that a form is drawn with."""
+GREY = 0.65
+LIGHT = np.array([0.4, 0.6, -0.7])
+"""Towards the lamp, camera frame: x left, y up, z away."""
+ASIDE = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
+"""Turns rows so that what was right faces the viewer."""
+
+
+def sheet(
+    pipeline: Pipeline, photos: Iterable[KnownPhoto], seed: int, true_points: bool, columns: int = 2
+) -> np.ndarray:
+    """(H, W, 3) uint8, every object of the photos. true_points: the model is given camera and point map."""
+    rows = []
+    for known in photos:
+        focal, points = (known.focal_px, known.points) if true_points else (None, None)
+        photo = Photo(known.rgb, focal)
+        for subject in known.subjects:
+            grey = np.full_like(subject.vertices, GREY)
+            tiles = [
+                outlined(known.rgb, subject.mask),
+                *_made(pipeline, photo, points, subject.mask, seed),
+                *both_sides(subject.vertices @ subject.placement[:3, :3], subject.faces, grey),
+            ]
+            rows.append(np.concatenate(tiles, axis=1))
+    blank = np.full_like(rows[0], 255)
+    rows += [blank] * (-len(rows) % columns)
+    return np.concatenate(
+        [np.concatenate(rows[start : start + columns], axis=1) for start in range(0, len(rows), columns)]
+    )
+
+
+def _made(
+    pipeline: Pipeline, photo: Photo, points: np.ndarray | None, mask: np.ndarray, seed: int
+) -> list[np.ndarray]:
+    """Two tiles of an object's reconstruction; white ones where the model finds none."""
+    try:
+        scene = pipeline.set_photo(photo, _quietly, points)
+        [made] = pipeline.reconstruct(scene, [mask], seed, _quietly, refine_layout=False)
+    except UserError:
+        return [np.full((TILE, TILE, 3), 255, np.uint8)] * 2
+    turn = quaternion_to_matrix(torch.as_tensor(made.pose.rotation)).numpy()
+    return both_sides(made.surface.vertices @ turn, made.surface.faces, made.surface.colors)
+
+
+def _quietly(stage: str, fraction: float) -> None:
+    """Progress that nobody watches."""
+
+
+def outlined(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """(TILE, TILE, 3) uint8: the square of the photo around a mask (H, W), its outline drawn."""
+    rows, columns = np.nonzero(mask)
+    side = int(1.3 * max(np.ptp(rows), np.ptp(columns))) + 4
+    corner = np.array([rows.min() + rows.max() - side, columns.min() + columns.max() - side]) // 2
+    picture = rgb.copy()
+    edges, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(picture, edges, -1, (255, 0, 255), 1)
+    room = np.pad(picture, ((side, side), (side, side), (0, 0)), constant_values=255)
+    top, left = corner + side
+    return cv2.resize(room[top : top + side, left : left + side], (TILE, TILE), interpolation=cv2.INTER_AREA)
+
+
+def both_sides(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> list[np.ndarray]:
+    """Two tiles of a form whose vertices (V, 3) are turned as in the camera frame; colours (V, 3) in 0..1."""
+    return [drawn(vertices @ turn, faces, colors) for turn in (np.eye(3), ASIDE)]
+
+
+def drawn(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> np.ndarray:
+    """(TILE, TILE, 3) uint8: a form as an orthographic camera that looks along z sees it, x left and y up."""
+    rng = np.random.default_rng(0)
+    a, b, c = vertices[faces].astype(np.float64).swapaxes(0, 1)
+    normals = np.cross(b - a, c - a)
+    areas = np.linalg.norm(normals, axis=1)
+    face = np.searchsorted(areas.cumsum(), rng.random(DOTS) * areas.sum()).clip(max=len(faces) - 1)
+    shares = rng.dirichlet((1, 1, 1), DOTS)[..., None]
+    points, shades = ((values[faces[face]] * shares).sum(1) for values in (vertices, colors))
+    normal = normals[face] / areas[face, None].clip(min=1e-12)
+    lit = 0.5 + 0.5 * np.abs(normal @ (LIGHT / np.linalg.norm(LIGHT)))
+    low, high = points.min(0), points.max(0)
+    x, y, z = ((points - (low + high) / 2) / (high - low)[:2].max() * 0.92).T
+    row, column = (np.array([0.5 - y, 0.5 - x]) * TILE).astype(int).clip(0, TILE - 1)
+    far_first = np.argsort(-z)
+    tile = np.full((TILE, TILE, 3), 255, np.uint8)
+    tile[row[far_first], column[far_first]] = (255 * (shades * lit[:, None]).clip(0, 1))[far_first]
+    return tile

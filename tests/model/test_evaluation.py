@@ -223,6 +223,9 @@ class Blind(Oracle):
 
 def test_the_truth_itself_is_perfect_whatever_its_unit(known):
     assert unit_ratio(known.points / 2, known.points) == pytest.approx(2)
+    here, there = np.full((2, 4, 4, 3), np.nan)
+    here[0], there[1] = (0, 0, 4), (0, 0, 6)  # maps that know no pixel in common
+    assert unit_ratio(here, there) == pytest.approx(1.5)
     [record] = evaluate(Oracle(known), [known], 0, true_points=False)
     assert record["layout"]["box_iou"] == pytest.approx(1, abs=1e-4)
     assert record["layout"]["add_s"] < 0.01 and record["layout"]["icp_rotation"] < 1

@@ -81,8 +81,13 @@ def _seen(pipeline: Pipeline, known: KnownPhoto, true_points: bool) -> tuple[Pho
 
 
 def unit_ratio(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Median over pixels of true distance by predicted distance; point maps (H, W, 3), NaN where unknown."""
-    return float(np.nanmedian(np.linalg.norm(truth, axis=-1) / np.linalg.norm(predicted, axis=-1)))
+    """Median over pixels of true distance by predicted distance; point maps (H, W, 3), NaN where unknown.
+    Where no pixel is known to both, the median true distance by the median predicted one."""
+    true_distance, distance = (np.linalg.norm(points, axis=-1) for points in (truth, predicted))
+    ratios = true_distance / distance
+    if not np.isfinite(ratios).any():
+        return float(np.nanmedian(true_distance) / np.nanmedian(distance))
+    return float(np.nanmedian(ratios))
 
 
 def placement(pose: Pose) -> np.ndarray:

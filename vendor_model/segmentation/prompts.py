@@ -78,6 +78,7 @@ def correct(before: np.ndarray, share: np.ndarray, grown: np.ndarray, prompts: P
     adds = prompts.labels[-1]
     beyond = (before > 0.5) != adds
     depth = cv2.distanceTransform(beyond.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    depth = depth.clip(max=max(depth.shape))  # a mask of the whole photo has no outline
     if not depth[y, x]:
         return before
     reached = depth <= REACH * max(depth[y, x], NEAREST)

@@ -40,6 +40,13 @@ def sample_surface(
     Evenly spread rather than independent: every triangle gets its share, and within a large one the points
     follow the R2 low-discrepancy sequence, so that no voxel of the surface is missed.
     """
+    return interpolated(vertices, faces, *spread(vertices, faces, count, rng))
+
+
+def spread(
+    vertices: np.ndarray, faces: np.ndarray, count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Places of `sample_surface`: triangle (count,) and shares (count, 2) of its later corners."""
     a, b, c = vertices[faces].astype(np.float64).swapaxes(0, 1)
     ends = np.cumsum(np.linalg.norm(np.cross(b - a, c - a), axis=1))
     order = rng.permutation(count)
@@ -47,7 +54,13 @@ def sample_surface(
     u, v = (rng.random(2) + order[:, None] * (0.7548776662466927, 0.5698402909980532)).T % 1
     outside = u + v > 1
     u[outside], v[outside] = 1 - u[outside], 1 - v[outside]
-    return a[face] + u[:, None] * (b - a)[face] + v[:, None] * (c - a)[face]
+    return face, np.stack([u, v], axis=1)
+
+
+def interpolated(values: np.ndarray, faces: np.ndarray, face: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    """(count, k): values (V, k) of the vertices at places that `spread` chose."""
+    a, b, c = values[faces].astype(np.float64).swapaxes(0, 1)
+    return a[face] + shares[:, :1] * (b - a)[face] + shares[:, 1:] * (c - a)[face]
 
 
 def moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

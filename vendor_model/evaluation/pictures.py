@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from vendor_model.errors import UserError
-from vendor_model.evaluation.subjects import KnownPhoto
+from vendor_model.evaluation.clouds import interpolated, spread
+from vendor_model.evaluation.subjects import KnownPhoto, quietly, seen
 from vendor_model.layout.transforms import quaternion_to_matrix
-from vendor_model.pipeline import Pipeline
-from vendor_model.types import Photo
+from vendor_model.pipeline import PhotoScene, Pipeline
 
 TILE = 160
 """Pixels along a side."""
@@ -34,13 +34,15 @@ def sheet(
     """(H, W, 3) uint8, every object of the photos. true_points: the model is given camera and point map."""
     rows = []
     for known in photos:
-        focal, points = (known.focal_px, known.points) if true_points else (None, None)
-        photo = Photo(known.rgb, focal)
+        try:
+            scene, _ = seen(pipeline, known, true_points)
+        except UserError:
+            scene = None
         for subject in known.subjects:
             grey = np.full_like(subject.vertices, GREY)
             tiles = [
                 outlined(known.rgb, subject.mask),
-                *_made(pipeline, photo, points, subject.mask, seed),
+                *_made(pipeline, scene, subject.mask, seed),
                 *both_sides(subject.vertices @ subject.placement[:3, :3], subject.faces, grey),
             ]
             rows.append(np.concatenate(tiles, axis=1))
@@ -51,21 +53,17 @@ def sheet(
     )
 
 
-def _made(
-    pipeline: Pipeline, photo: Photo, points: np.ndarray | None, mask: np.ndarray, seed: int
-) -> list[np.ndarray]:
+def _made(pipeline: Pipeline, scene: PhotoScene | None, mask: np.ndarray, seed: int) -> list[np.ndarray]:
     """Two tiles of an object's reconstruction; white ones where the model finds none."""
+    blank = [np.full((TILE, TILE, 3), 255, np.uint8)] * 2
+    if scene is None:
+        return blank
     try:
-        scene = pipeline.set_photo(photo, _quietly, points)
-        [made] = pipeline.reconstruct(scene, [mask], seed, _quietly, refine_layout=False)
+        [made] = pipeline.reconstruct(scene, [mask], seed, quietly, refine_layout=False)
     except UserError:
-        return [np.full((TILE, TILE, 3), 255, np.uint8)] * 2
+        return blank
     turn = quaternion_to_matrix(torch.as_tensor(made.pose.rotation)).numpy()
     return both_sides(made.surface.vertices @ turn, made.surface.faces, made.surface.colors)
-
-
-def _quietly(stage: str, fraction: float) -> None:
-    """Progress that nobody watches."""
 
 
 def outlined(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -88,14 +86,11 @@ def both_sides(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> l
 
 def drawn(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> np.ndarray:
     """(TILE, TILE, 3) uint8: a form as an orthographic camera that looks along z sees it, x left and y up."""
-    rng = np.random.default_rng(0)
+    face, shares = spread(vertices, faces, DOTS, np.random.default_rng(0))
+    points, shades = (interpolated(values, faces, face, shares) for values in (vertices, colors))
     a, b, c = vertices[faces].astype(np.float64).swapaxes(0, 1)
     normals = np.cross(b - a, c - a)
-    areas = np.linalg.norm(normals, axis=1)
-    face = np.searchsorted(areas.cumsum(), rng.random(DOTS) * areas.sum()).clip(max=len(faces) - 1)
-    shares = rng.dirichlet((1, 1, 1), DOTS)[..., None]
-    points, shades = ((values[faces[face]] * shares).sum(1) for values in (vertices, colors))
-    normal = normals[face] / areas[face, None].clip(min=1e-12)
+    normal = (normals / np.linalg.norm(normals, axis=1, keepdims=True).clip(min=1e-12))[face]
     lit = 0.5 + 0.5 * np.abs(normal @ (LIGHT / np.linalg.norm(LIGHT)))
     low, high = points.min(0), points.max(0)
     x, y, z = ((points - (low + high) / 2) / (high - low)[:2].max() * 0.92).T

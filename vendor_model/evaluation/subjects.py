@@ -63,7 +63,7 @@ def evaluate(
     """
     for known in photos:
         try:
-            scene, unit = _seen(pipeline, known, true_points)
+            scene, unit = seen(pipeline, known, true_points)
         except UserError:
             scene = None
         for subject in known.subjects:
@@ -72,11 +72,12 @@ def evaluate(
             yield about | {"failed": not figures} | (figures or _nothing(pipeline, subject))
 
 
-def _seen(pipeline: Pipeline, known: KnownPhoto, true_points: bool) -> tuple[PhotoScene, float]:
-    """The photo as the model sees it, and what makes its unit of length the truth's."""
+def seen(pipeline: Pipeline, known: KnownPhoto, true_points: bool) -> tuple[PhotoScene, float]:
+    """The photo as the model sees it, with its true camera and point map or its own, and what makes its unit
+    of length the truth's. Raises UserError."""
     if true_points:
-        return pipeline.set_photo(Photo(known.rgb, known.focal_px), _quietly, known.points), 1.0
-    scene = pipeline.set_photo(Photo(known.rgb), _quietly, None)
+        return pipeline.set_photo(Photo(known.rgb, known.focal_px), quietly, known.points), 1.0
+    scene = pipeline.set_photo(Photo(known.rgb), quietly, None)
     return scene, unit_ratio(scene.point_map.points, known.points)
 
 
@@ -101,7 +102,7 @@ def placement(pose: Pose) -> np.ndarray:
 def _figures(pipeline: Pipeline, scene: PhotoScene, subject: Subject, seed: int, unit: float) -> dict | None:
     """The record's figures; None when the model finds no object."""
     try:
-        [made] = pipeline.reconstruct(scene, [subject.mask], seed, _quietly, refine_layout=False)
+        [made] = pipeline.reconstruct(scene, [subject.mask], seed, quietly, refine_layout=False)
     except UserError:
         return None
     if not len(made.surface.faces):
@@ -135,5 +136,5 @@ def _nothing(pipeline: Pipeline, subject: Subject) -> dict:
     return record | ({"layout_refined": layout} if pipeline.config.layout_refinement else {})
 
 
-def _quietly(stage: str, fraction: float) -> None:
+def quietly(stage: str, fraction: float) -> None:
     """Progress that nobody watches."""

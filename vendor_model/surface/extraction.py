@@ -13,6 +13,7 @@ from vendor_model.surface.flexicubes import (
     CORNERS,
     WEIGHT_CHANNELS,
     Mesh,
+    corner_steps,
     cube_ids,
     flexicubes,
 )
@@ -60,10 +61,8 @@ def distinct_corners(cubes: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
 
     A mark for each vertex that there can be takes one pass where sorting takes many.
     """
-    side = resolution + 1
-    first = cube_ids(cubes, side)
-    steps = [(x * side + y) * side + z for x, y, z in CORNERS]
-    present = torch.zeros(side**3, dtype=torch.bool, device=cubes.device)
+    first, steps = cube_ids(cubes, resolution + 1), corner_steps(resolution)
+    present = torch.zeros((resolution + 1) ** 3, dtype=torch.bool, device=cubes.device)
     for step in steps:
         present[first + step] = True
     rows = present.cumsum(0, dtype=torch.int32).sub_(1)

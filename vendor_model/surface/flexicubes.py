@@ -80,8 +80,13 @@ def _edge_sets(inside: list[bool]) -> tuple[list[set[int]], list[tuple[int, int,
 
 def corner_ids(cubes: Tensor, resolution: int) -> Tensor:
     """Grid vertices of cubes (C, 3): (C, 8) int64, id (x · (R + 1) + y) · (R + 1) + z."""
-    steps = torch.tensor([(x * (resolution + 1) + y) * (resolution + 1) + z for x, y, z in CORNERS])
-    return cube_ids(cubes, resolution + 1).unsqueeze(1) + steps.to(cubes.device)
+    steps = torch.tensor(corner_steps(resolution), device=cubes.device)
+    return cube_ids(cubes, resolution + 1).unsqueeze(1) + steps
+
+
+def corner_steps(resolution: int) -> list[int]:
+    """What leads from the id of a cube's first grid vertex to those of its eight."""
+    return [(x * (resolution + 1) + y) * (resolution + 1) + z for x, y, z in CORNERS]
 
 
 def cube_ids(cubes: Tensor, resolution: int) -> Tensor:

@@ -103,7 +103,7 @@ MINI = Recipe(
         "clicks": Schedule(20000, 2e-3),
     },
 )
-"""The shipped model: an afternoon on a CPU. Flow matching from scratch hides the condition behind noise;
+"""The shipped model, for a CPU. Flow matching from scratch hides the condition behind noise;
 `regression` finds it in a fraction of the samples, so that `geometry` can be short."""
 
 PAPER = replace(

@@ -350,6 +350,13 @@ def test_forms_are_drawn_as_the_camera_sees_them():
     assert len(red) > 100 and green[:, 0].min() < red[:, 0].min() and red[:, 0].max() < green[:, 0].max()
 
 
+def test_the_second_view_is_from_the_right():
+    upright = np.array([[0.0, -1, -1], [0, -1, 1], [0, 1, 0]])
+    vertices = np.concatenate([upright + [-1, 0, 0], upright + [1, 0, 0]])  # the right one, the left one
+    _, aside = pictures.both_sides(vertices, np.arange(6).reshape(2, 3), np.repeat(np.eye(3)[:2], 3, axis=0))
+    assert (aside[..., 0] > 9).any() and not ((aside[..., 1] > 9) & (aside[..., 0] < 9)).any()
+
+
 @pytest.mark.parametrize("true_points", [False, True])
 def test_the_pictures_of_one_who_knows_are_those_of_the_truth(known, true_points, tmp_path, monkeypatch):
     monkeypatch.setattr(command.Pipeline, "load", lambda folder: Oracle(known))

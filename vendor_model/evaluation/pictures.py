@@ -24,7 +24,7 @@ DOTS = 500_000
 GREY = 0.65
 LIGHT = np.array([0.4, 0.6, -0.7])
 """Towards the lamp, camera frame: x left, y up, z away."""
-ASIDE = np.array([[0.0, 0, -1], [0, 1, 0], [1, 0, 0]])
+ASIDE = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
 """Turns rows so that what was right faces the viewer."""
 
 

@@ -352,7 +352,8 @@ def test_forms_are_drawn_as_the_camera_sees_them():
 
 def test_the_second_view_is_from_the_right():
     upright = np.array([[0.0, -1, -1], [0, -1, 1], [0, 1, 0]])
-    vertices = np.concatenate([upright + [-1, 0, 0], upright + [1, 0, 0]])  # the right one, the left one
+    right = np.array([-1, 0, 0])
+    vertices = np.concatenate([upright + right, upright - right])
     _, aside = pictures.both_sides(vertices, np.arange(6).reshape(2, 3), np.repeat(np.eye(3)[:2], 3, axis=0))
     assert (aside[..., 0] > 9).any() and not ((aside[..., 1] > 9) & (aside[..., 0] < 9)).any()
 

@@ -27,7 +27,7 @@ NEWEST_BLENDER = max(BLENDERS)
 
 SHIPPED_FILES = ("blender_manifest.toml", "LICENSE", "README.md")
 SHIPPED_FOLDERS = ("sam3d_blender", "vendor_model")
-NOT_SHIPPED = ("vendor_model/training", "vendor_model/evaluation", "vendor_model/benchmark.py")
+NOT_SHIPPED = ("vendor_model/training/", "vendor_model/evaluation/", "vendor_model/benchmark/")
 ENTRY_POINT = '''"""SAM 3D for Blender: photo to scene."""
 
 from .sam3d_blender import register, unregister

@@ -3,6 +3,8 @@
 import tomllib
 from pathlib import Path
 
+from setuptools import find_packages
+
 import build_addon
 
 ROOT = Path(__file__).parent.parent
@@ -22,9 +24,24 @@ def test_requirements_of_the_worker_are_those_of_the_project():
     assert shipped == set(read_toml("pyproject.toml")["project"]["optional-dependencies"]["model"])
 
 
-def test_zip_has_both_rooms_and_no_training_code():
+def test_zip_has_both_rooms_and_nothing_that_only_developers_run():
     names = build_addon.shipped_names()
     assert {"sam3d_blender/__init__.py", "vendor_model/protocol.py", "vendor_model/requirements.txt"} <= set(
         names
     )
-    assert not [name for name in names if "training" in name or "__pycache__" in name]
+    for_developers = {"training", "evaluation", "benchmark", "__pycache__"}
+    assert not [name for name in names if for_developers & set(name.split("/"))]
+
+
+def test_both_rooms_install_as_packages_with_the_files_that_they_read():
+    """As `pip install .` finds them: what setuptools is told, and what the zip carries."""
+    told = read_toml("pyproject.toml")["tool"]["setuptools"]
+    packages = set(find_packages(str(ROOT), include=told["packages"]["find"]["include"]))
+    modules = {
+        path.parent for room in ("sam3d_blender", "vendor_model") for path in (ROOT / room).rglob("*.py")
+    }
+    assert packages == {".".join(folder.relative_to(ROOT).parts) for folder in modules}
+    patterns = told["package-data"]["vendor_model"]
+    carried = {path for pattern in patterns for path in (ROOT / "vendor_model").glob(pattern)}
+    read = {ROOT / name for name in build_addon.shipped_names() if name.startswith("vendor_model/")}
+    assert {path for path in read if path.suffix != ".py"} <= carried

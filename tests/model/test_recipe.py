@@ -16,18 +16,20 @@ from torch import nn
 pytest.importorskip("numba")
 
 from vendor_model.errors import CheckpointError, UserError
+from vendor_model.layout.pose import denormalise_rotation_6d
+from vendor_model.layout.transforms import rotation_6d_to_matrix
 from vendor_model.training import distributed, shape_stages
-from vendor_model.training.geometry_stages import geometry_parts
+from vendor_model.training.geometry_stages import GEOMETRY_SAMPLES, geometry_parts
 from vendor_model.training.objectives import preference_loss, shortcut_draws, shortcut_target
 from vendor_model.training.preference_stage import ranked_pair
 from vendor_model.training.recipe import MINI, PAPER, Run
-from vendor_model.training.samples import SampleSizes, without_relief
+from vendor_model.training.samples import SampleSizes, mirrored, without_relief
 from vendor_model.training.shape_latent import fit
 from vendor_model.training.shape_stages import distance_grids, distances_of, soft_overlap
 from vendor_model.training.shards import Selection, Shards, save_shard, write_shards
 from vendor_model.training.shortcut_stage import forget_steps
 from vendor_model.training.stages import STAGES, trained_in
-from vendor_model.training.trainer import Schedule, load_average, parameter_groups, read_state, train
+from vendor_model.training.trainer import Schedule, load_average, make_optimizers, read_state, train
 
 
 def rng() -> torch.Generator:
@@ -285,10 +287,78 @@ def test_patch_embeddings_learn_at_a_tenth_of_the_rate_and_frozen_parts_not_at_a
         {"patch_embed": nn.Linear(2, 2), "head": nn.Linear(2, 2), "frozen": nn.Linear(2, 2)}
     )
     model["frozen"].requires_grad_(False)
-    fast, slow = parameter_groups(model)
+    [optimizer] = make_optimizers(model, Schedule(1, 1e-3))
+    fast, slow = optimizer.param_groups
     assert (fast["rate"], slow["rate"]) == (1.0, 0.1)
     assert {id(p) for p in slow["params"]} == {id(p) for p in model["patch_embed"].parameters()}
     assert {id(p) for p in fast["params"]} == {id(p) for p in model["head"].parameters()}
+
+
+def test_muon_turns_the_matrices_of_blocks_and_nothing_else(run):
+    parts = geometry_parts(run)
+    adam, muon = make_optimizers(parts, Schedule(1, 1e-3, muon=True))
+    [turned] = muon.param_groups
+    names = {id(parameter): name for name, parameter in parts.named_parameters()}
+    assert all("blocks." in names[id(p)] and p.ndim == 2 for p in turned["params"])
+    assert any("self_attn" in names[id(p)] for p in turned["params"])
+    stepped = [
+        id(p) for optimizer in (adam, muon) for group in optimizer.param_groups for p in group["params"]
+    ]
+    assert sorted(stepped) == sorted(id(p) for p in parts.parameters() if p.requires_grad)
+
+
+def test_a_training_by_muon_goes_on_as_if_it_had_not_stopped_and_not_by_another_optimiser(tmp_path):
+    def blocks(steps: int, folder: str, muon: bool = True) -> nn.Module:
+        torch.manual_seed(0)
+        model = nn.ModuleDict({"blocks": nn.Sequential(nn.Linear(2, 2))})
+        schedule = Schedule(steps, 0.1, warmup=9, report_every=1, save_every=1, muon=muon)
+        batches = iter([torch.tensor([[1.0, 2.0]])] * 9)
+        train(model, lambda x: (model["blocks"](x).square().sum(), {}), batches, schedule, tmp_path / folder)
+        return model
+
+    blocks(2, "stopped")
+    whole, resumed = blocks(4, "whole"), blocks(4, "stopped")
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key])
+    with pytest.raises(CheckpointError, match=r"last\.pt was trained with another optimiser"):
+        blocks(5, "whole", muon=False)
+
+
+def posed_solid(batch: dict[str, torch.Tensor], number: int) -> torch.Tensor:
+    """Occupied cells of a stored sample in the camera frame, in the units of its point map."""
+    side = batch["distances"].shape[1]
+    centers = (torch.stack(torch.meshgrid(*[torch.arange(side)] * 3, indexing="ij"), -1) + 0.5) / side - 0.5
+    rotation = rotation_6d_to_matrix(denormalise_rotation_6d(batch["6drotation_normalized"][number]))
+    points = centers[batch["distances"][number] < 0]
+    return points @ rotation * batch["scale"][number].exp() + batch["translation"][number]
+
+
+def test_a_mirrored_sample_stands_where_the_mirrored_photo_shows_it(run):
+    batch = next(run.shards().batches(GEOMETRY_SAMPLES, 8))
+    changed = mirrored(batch, rng())
+    turned = [number for number in range(8) if (changed["mask"][number] != batch["mask"][number]).any()]
+    assert 2 <= len(turned) <= 7
+    for number in range(8):
+        flips = number in turned
+        for name in ("image", "rgb_image", "mask", "rgb_image_mask"):
+            expected = batch[name][number].flip(-1) if flips else batch[name][number]
+            assert torch.equal(changed[name][number], expected)
+        x, same_x = changed["pointmap"][number, 0], batch["pointmap"][number, 0]
+        assert torch.equal((-x.flip(-1) if flips else x).nan_to_num(7.0), same_x.nan_to_num(7.0))
+        mirror = torch.tensor([-1.0, 1.0, 1.0]) if flips else torch.ones(3)
+        there, here = posed_solid(changed, number) * mirror, posed_solid(batch, number)
+        apart = torch.cdist(there, here, compute_mode="donot_use_mm_for_euclid_dist").min(1).values
+        assert apart.max() < 1e-4
+
+
+def test_an_object_without_like_sides_is_not_mirrored(run):
+    batch = next(run.shards().batches(GEOMETRY_SAMPLES, 4))
+    corner = torch.ones_like(batch["distances"])
+    corner[:, :8, :8] = -1
+    changed = mirrored(batch | {"distances": corner}, rng())
+    assert all(
+        torch.equal(changed[name], value) for name, value in batch.items() if name in ("image", "mask")
+    )
 
 
 def one_of_two(rank: int, folder) -> None:

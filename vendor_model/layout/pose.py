@@ -61,10 +61,8 @@ def encode_pose(
 
     The convention does not use `translation_scale`; it is encoded as 0.
     """
-    rotation_6d = matrix_to_rotation_6d(quaternion_to_matrix(rotation))
-    mean, std = _rotation_6d_statistics(rotation_6d)
     latents = {
-        "6drotation_normalized": (rotation_6d - mean) / std,
+        "6drotation_normalized": normalise_rotation_6d(matrix_to_rotation_6d(quaternion_to_matrix(rotation))),
         "translation": (translation - pointmap_shift) / pointmap_scale,
         "scale": (scale / pointmap_scale).log(),
         "translation_scale": torch.zeros_like(scale[:, :1]),
@@ -76,6 +74,12 @@ def denormalise_rotation_6d(latent: Tensor) -> Tensor:
     """Normalised 6D rotation to two vectors, not yet orthonormal: (..., 6)."""
     mean, std = _rotation_6d_statistics(latent)
     return latent * std + mean
+
+
+def normalise_rotation_6d(rotation_6d: Tensor) -> Tensor:
+    """Inverse of `denormalise_rotation_6d`: (..., 6)."""
+    mean, std = _rotation_6d_statistics(rotation_6d)
+    return (rotation_6d - mean) / std
 
 
 def _rotation_6d_statistics(like: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,15 @@ from vendor_model.errors import UserError
 from vendor_model.sampling import TIME_SCALE
 from vendor_model.training.objectives import Latents, flow_matching, sample_times
 from vendor_model.training.recipe import Run
-from vendor_model.training.samples import MAPS, MASKS, PICTURES, POSE_LATENTS, distances_of, embedder_inputs
+from vendor_model.training.samples import (
+    MAPS,
+    MASKS,
+    PICTURES,
+    POSE_LATENTS,
+    distances_of,
+    embedder_inputs,
+    mirrored,
+)
 from vendor_model.training.shape_latent import ShapeCode
 from vendor_model.training.trainer import load_average
 
@@ -31,6 +39,7 @@ def geometry(run: Run, stage: str) -> None:
     parts, code, rng = geometry_parts(run, phase.start).train(), run.shape_code(), run.rng()
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+        batch = mirrored(batch, rng)
         inputs = embedder_inputs(batch, rng)
         latents = {
             name: value.repeat_interleave(phase.draws, 0) for name, value in true_latents(batch, code).items()

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vendor_model.errors import MaskError
-from vendor_model.layout.pose import encode_pose
+from vendor_model.layout.pose import denormalise_rotation_6d, encode_pose, normalise_rotation_6d
+from vendor_model.layout.transforms import matrix_to_rotation_6d, rotation_6d_to_matrix
 from vendor_model.preprocessing import PreprocessorSettings, geometry_inputs, prepare_photo
 from vendor_model.training.canonical import canonical_pose
 from vendor_model.training.objects import distance_grid
@@ -37,6 +38,9 @@ class SampleSizes:
 
 MINIMUM_PIXELS = 120
 """An object with fewer visible pixels is no training sample."""
+
+MIRROR_IMAGES = 0.9
+"""Overlap of a solid with its mirror image from which on its two sides count as alike."""
 
 PICTURES, MASKS, MAPS = ("image", "rgb_image"), ("mask", "rgb_image_mask"), ("pointmap", "rgb_pointmap")
 POSE_LATENTS = ("6drotation_normalized", "translation", "scale", "translation_scale")
@@ -102,6 +106,46 @@ def distances_of(stored: Tensor) -> Tensor:
     return stored.float() / 127 * TRUNCATION
 
 
+def mirrored(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
+    """A batch as stored, half of its samples as in a mirror: a new photo of a new object for each.
+
+    The camera's left and right change places, and in the object frame those of its two sides, x or y, that
+    are the more alike: the mirrored mug still has its handle where mugs have it. An object with two unlike
+    sides both ways would have no such place, and stays.
+    """
+    solid = batch["distances"] < 0
+    alike = torch.stack([_overlap(solid, solid.flip(axis)) for axis in (1, 2)])
+    chance = torch.rand(len(solid), generator=rng, device=rng.device)
+    chosen = (chance < 0.5) & (alike.amax(0) >= MIRROR_IMAGES)
+    across_y = alike[1] > alike[0]
+
+    def swap(values: Tensor, changed: Tensor, where: Tensor = chosen) -> Tensor:
+        return torch.where(where.view(-1, *[1] * (values.ndim - 1)), changed, values)
+
+    result = dict(batch)
+    for name in (*PICTURES, *MASKS):
+        result[name] = swap(batch[name], batch[name].flip(-1))
+    for name in MAPS:
+        result[name] = swap(
+            batch[name], batch[name].flip(-1) * batch[name].new_tensor([-1, 1, 1])[:, None, None]
+        )
+    flipped = swap(batch["distances"].flip(1), batch["distances"].flip(2), across_y)
+    result["distances"] = swap(batch["distances"], flipped)
+    left_right = batch["translation"].new_tensor([-1, 1, 1])
+    result["translation"] = swap(batch["translation"], batch["translation"] * left_right)
+    rotation = rotation_6d_to_matrix(denormalise_rotation_6d(batch["6drotation_normalized"]))  # for rows
+    sides = swap(left_right.expand(len(solid), 3), left_right.roll(1).expand(len(solid), 3), across_y)
+    turned = matrix_to_rotation_6d(sides[:, :, None] * rotation * left_right)
+    result["6drotation_normalized"] = swap(batch["6drotation_normalized"], normalise_rotation_6d(turned))
+    return result
+
+
+def _overlap(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union (B,) of boolean grids (B, R, R, R)."""
+    both, either = (first & second).flatten(1).sum(1), (first | second).flatten(1).sum(1)
+    return both / either.clamp(min=1)
+
+
 def plain_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
     """Stored arrays of a batch to the condition embedder's inputs, as they were."""
     inputs = {name: batch[name].float() / 255 for name in (*PICTURES, *MASKS)}
@@ -112,7 +156,7 @@ def embedder_inputs(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str,
     """Stored arrays of a batch to the condition embedder's inputs, photo and point map disturbed.
 
     At run time the point map comes from the depth model, so it is disturbed here as that model errs: by a
-    smooth relative error, by grain, and in half of the samples by losing all relief.
+    smooth relative error, by grain, and in a quarter of the samples by losing all relief.
     """
     inputs, count = plain_inputs(batch), len(batch["image"])
     draw = partial(torch.randn, generator=rng, device=rng.device)
@@ -120,7 +164,7 @@ def embedder_inputs(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str,
     for name in PICTURES:
         inputs[name] = (inputs[name] * brightness).clamp(0, 1)
     coarse = draw(count, 3, 4, 4) * 0.03
-    flat = (torch.rand(count, generator=rng, device=rng.device) < 0.5).view(-1, 1, 1, 1)
+    flat = (torch.rand(count, generator=rng, device=rng.device) < 0.25).view(-1, 1, 1, 1)
     for name in MAPS:
         points = inputs[name]
         smooth = F.interpolate(coarse, points.shape[-2:], mode="bicubic", align_corners=True)

@@ -19,7 +19,7 @@ from vendor_model.training.geometry_stages import (
 from vendor_model.training.objectives import mix, noise_for, sample_times, velocity_loss
 from vendor_model.training.objects import distance_grid, make_object
 from vendor_model.training.recipe import Run
-from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs
+from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs, mirrored
 from vendor_model.training.trainer import load_average
 
 
@@ -107,7 +107,7 @@ def overlap(run: Run) -> None:
     weights, code, rng = run.recipe.phases[last].weights, run.shape_code(), run.rng()
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        count = len(batch["distances"])
+        batch, count = mirrored(batch, rng), len(batch["distances"])
         latents = {name: value.repeat_interleave(2, 0) for name, value in true_latents(batch, code).items()}
         noise = noise_for({name: value.shape for name, value in latents.items()}, rng)
         times = torch.stack(

@@ -1,6 +1,6 @@
-"""One loop for every stage: AdamW, warm-up and cosine decay, moving average of the weights, resume.
+"""One loop for every stage: AdamW or Muon, warm-up and cosine decay, moving average of the weights, resume.
 
-A stage's folder holds `last.pt` (weights, average, optimiser, step), written atomically, and `log.jsonl`
+A stage's folder holds `last.pt` (weights, average, optimisers, step), written atomically, and `log.jsonl`
 with one line per report. A killed run goes on from `last.pt`.
 """
 
@@ -31,7 +31,8 @@ MOST_SKIPPED = 100
 class Schedule:
     """How long and how fast a stage learns. The paper trains with AdamW without weight decay.
 
-    accumulate: batches whose gradients make one step, where memory holds no larger batch.
+    accumulate: batches whose gradients make one step, where memory holds no larger batch. muon: the matrices
+    of transformer blocks learn by Muon (Jordan et al. 2024), the rest by AdamW.
     """
 
     steps: int
@@ -40,6 +41,7 @@ class Schedule:
     ema: float = 0.998
     clip: float = 1.0
     accumulate: int = 1
+    muon: bool = False
     report_every: int = 50
     save_every: int = 100
 
@@ -61,16 +63,15 @@ def train(model: nn.Module, loss: Loss, batches: Iterator, schedule: Schedule, f
     """
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
-    groups = parameter_groups(model)
-    optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
+    optimizers = make_optimizers(model, schedule)
     average = {key: value.detach().clone() for key, value in model.state_dict().items()}
-    step, bad = _resume(folder / "last.pt", model, average, optimizer), 0
+    step, bad = _resume(folder / "last.pt", model, average, optimizers), 0
     distributed.share_weights(model)
     started, sums, seen = time.monotonic(), {}, 0
     while step < schedule.steps:
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = schedule.learning_rate * group["rate"] * rate_factor(step, schedule)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         figures = {}
         for _ in range(schedule.accumulate):
             value, parts = loss(to_device(next(batches), device))
@@ -81,7 +82,8 @@ def train(model: nn.Module, loss: Loss, batches: Iterator, schedule: Schedule, f
         distributed.average_gradients(model.parameters())
         norm = nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
         if distributed.everywhere(torch.isfinite(norm) & math.isfinite(figures["loss"])):
-            optimizer.step()
+            for optimizer in optimizers:
+                optimizer.step()
             _update_average(average, model, min(schedule.ema, (1 + step) / (10 + step)))
             for name, figure in figures.items():
                 sums[name] = sums.get(name, 0.0) + figure
@@ -101,21 +103,32 @@ def train(model: nn.Module, loss: Loss, batches: Iterator, schedule: Schedule, f
             _log(folder, {"step": step, **means, "steps_per_s": round(rate, 3)})
             started, sums, seen = time.monotonic(), {}, 0
         if (last or step % schedule.save_every == 0) and distributed.rank() == 0:
+            states = [optimizer.state_dict() for optimizer in optimizers]
             _save(folder / "last.pt", {"model": model.state_dict(), "average": average,
-                                       "optimizer": optimizer.state_dict(), "step": step})  # fmt: skip
+                                       "optimizers": states, "step": step})  # fmt: skip
             _save(folder / "average.pt", average)
 
 
-def parameter_groups(model: nn.Module) -> list[dict]:
-    """All parameters that learn, patch embeddings at a tenth of the rate.
+def make_optimizers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:
+    """What steps all parameters that learn; each group's `rate` is its factor on the learning rate.
 
-    The pixels of a patch go up and down together, so equal steps on all their weights add up: at the full
-    rate the embedding of a small transformer explodes within a few hundred steps, and nobody listens to it.
+    Patch embeddings learn at a tenth of it: the pixels of a patch go up and down together, so equal steps on
+    all their weights add up, and at the full rate the embedding of a small transformer explodes within a few
+    hundred steps, and nobody listens to it.
     """
-    named = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    slow = [parameter for name, parameter in named if "patch_embed" in name]
-    others = [parameter for name, parameter in named if "patch_embed" not in name]
-    return [{"params": others, "rate": 1.0}, {"params": slow, "rate": 0.1}]
+    named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    slow = [parameter for name, parameter in named.items() if "patch_embed" in name]
+    turned = [p for name, p in named.items() if schedule.muon and "blocks." in name and p.ndim == 2]
+    apart = {id(parameter) for parameter in (*slow, *turned)}
+    others = [parameter for parameter in named.values() if id(parameter) not in apart]
+    groups = [{"params": others, "rate": 1.0}, {"params": slow, "rate": 0.1}]
+    rate = schedule.learning_rate
+    optimizers = [torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=0.0)]
+    if turned:
+        groups = [{"params": turned, "rate": 1.0}]
+        # Steps as long as AdamW's, so that one learning rate serves both.
+        optimizers.append(torch.optim.Muon(groups, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+    return optimizers
 
 
 def to_device(batch, device: torch.device):
@@ -164,13 +177,18 @@ def _update_average(average: dict[str, Tensor], model: nn.Module, decay: float) 
             average[key].copy_(value)
 
 
-def _resume(path: Path, model: nn.Module, average: dict[str, Tensor], optimizer) -> int:
+def _resume(path: Path, model: nn.Module, average: dict[str, Tensor], optimizers: list) -> int:
     if not path.exists():
         return 0
     state = read_state(path)
     check_fit({key: tuple(value.shape) for key, value in state["model"].items()}, model, path)
     model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
+    if len(state.get("optimizers", ())) != len(optimizers):
+        raise CheckpointError(
+            f"{path} was trained with another optimiser: delete it, and the stage begins anew."
+        )
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
     for key, value in state["average"].items():
         average[key].copy_(value)
     return state["step"]

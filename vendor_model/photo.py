@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import struct
 import warnings
 import zlib
@@ -62,6 +63,24 @@ def read_mask(path: str | Path, size: tuple[int, int]) -> np.ndarray:
             f"The mask '{Path(path).name}' is empty; paint the object white on black and save it again."
         )
     return mask
+
+
+def read_objects(folder: Path) -> tuple[Photo, list[np.ndarray]]:
+    """A photo and the masks (H, W) bool of its objects, by their numbers.
+
+    The folder holds photo.png or image.png, and one image per object: mask_<k>.png, white on the object, or
+    <k>.png, opaque on it. Raises PhotoError, MaskError.
+    """
+    photos = [folder / name for name in ("photo.png", "image.png") if (folder / name).is_file()]
+    files = [path for path in folder.glob("*.png") if re.fullmatch(r"(mask_)?\d+", path.stem)]
+    if not (photos and files):
+        raise PhotoError(
+            f"The folder '{folder}' holds {len(photos)} photos and {len(files)} masks; give one with "
+            "photo.png or image.png and mask_<k>.png or <k>.png."
+        )
+    photo = read_photo(photos[0])
+    files.sort(key=lambda path: int(path.stem.removeprefix("mask_")))
+    return photo, [read_mask(path, photo.size) for path in files]
 
 
 def _read(path: Path, error: type[UserError], kind: str) -> tuple[Image.Image, float | None]:

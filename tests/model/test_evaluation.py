@@ -199,7 +199,7 @@ class Oracle:
     def __init__(self, known: KnownPhoto, fails: bool = False):
         self.known, self.fails = known, fails
 
-    def set_photo(self, photo, progress, points):
+    def set_photo(self, photo, progress, points=None):
         return SimpleNamespace(point_map=PointMap(self.known.points / 2, np.eye(3)))
 
     def reconstruct(self, scene, masks, seed, progress, refine_layout):
@@ -373,6 +373,25 @@ def test_the_pictures_of_one_who_knows_are_those_of_the_truth(known, true_points
     assert (made == true).mean() > 0.98 and (made_aside == true_aside).mean() > 0.98
     assert 0.05 < true.mean() and (true != true_aside).mean() > 0.02
     assert (photo == (255, 0, 255)).all(2).sum() > side  # the outline
+
+
+def test_objects_of_a_photo_without_truth_are_drawn_as_the_model_makes_them(known, tmp_path, monkeypatch):
+    large = [
+        np.kron(image, np.ones((8, 8, 1), np.uint8))
+        for image in (known.rgb, known.subjects[0].mask[..., None])
+    ]
+    Image.fromarray(large[0]).save(tmp_path / "photo.png")
+    Image.fromarray(255 * large[1][..., 0]).save(tmp_path / "mask_0.png")
+    monkeypatch.setattr(command.Pipeline, "load", lambda folder: Oracle(known))
+    words = ["evaluation", "photos", str(tmp_path), "--pictures", str(tmp_path / "sheet.png")]
+    monkeypatch.setattr(sys, "argv", words)
+    command.main()
+    side, sheet = pictures.TILE, np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape == (side, 9 * side, 3)
+    photo, front, aside, *rest = np.split(sheet, 9, axis=1)
+    assert (photo == (255, 0, 255)).all(2).sum() > side  # the outline, however large the photo
+    assert min((tile < 250).any(2).mean() for tile in (front, aside)) > 0.05
+    assert min(tile.min() for tile in rest) == 255
 
 
 def test_what_the_model_does_not_see_stays_white(known):

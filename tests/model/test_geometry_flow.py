@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vendor_model.models.conditioning import EmbedderFuser, PointPatchEmbedder
 from vendor_model.models.geometry_flow import CrossAttention, FoldedCrossAttention, GeometryFlow
 
 CONDITION_CHANNELS = 24
@@ -43,6 +44,18 @@ def test_shape_never_depends_on_pose_but_pose_on_shape(flow):
     assert torch.equal(velocity["shape"], other_pose["shape"])
     assert not torch.allclose(velocity["scale"], other_shape["scale"])
     assert not torch.allclose(velocity["scale"], other_pose["scale"])
+
+
+def test_inputs_that_a_configuration_drops_count_as_zeros():
+    maps = [("pointmap", "cropped"), ("rgb_pointmap", "full")]
+    torch.manual_seed(0)
+    fuser = EmbedderFuser(
+        [(PointPatchEmbedder(8, 4, 2, num_heads=2), maps)], force_drop_modalities=["pointmap"]
+    )
+    inputs = {name: torch.randn(1, 3, 4, 4) for name, _ in maps}
+    hidden, seen = fuser(inputs).chunk(2, dim=1)
+    assert not hidden.any() and seen.abs().min() > 0
+    assert not fuser(inputs, drop=["rgb_pointmap"]).any()
 
 
 @pytest.mark.parametrize("length", [1, 7])

@@ -1,6 +1,7 @@
 """`python -m vendor_model.evaluation generated|scenes|meshes …`: the paper's figures, as a table or JSON.
 
-With `--pictures FILE` a model's objects are drawn beside the truth instead.
+With `--pictures FILE` a model's objects are drawn beside the truth instead; those of `photos FOLDER…`, of
+which no truth is known, only so.
 """
 
 import argparse
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
@@ -16,6 +18,7 @@ from vendor_model.errors import exit_in_words
 from vendor_model.evaluation import generated, meshes, pictures, scenes
 from vendor_model.evaluation.report import summary, table
 from vendor_model.evaluation.subjects import KnownPhoto, evaluate
+from vendor_model.photo import read_objects
 from vendor_model.pipeline import Pipeline
 from vendor_model.training.recipe import MINI
 
@@ -26,7 +29,8 @@ def main() -> None:
         if arguments.threads:
             torch.set_num_threads(arguments.threads)
         if getattr(arguments, "pictures", None):
-            draw(arguments)
+            Image.fromarray(picture(arguments)).save(arguments.pictures)
+            print(f"Wrote {arguments.pictures}")
             return
         figures = summary(list(records(arguments)))
     print(json.dumps(figures) if arguments.json else table(figures))
@@ -42,15 +46,19 @@ def parser() -> argparse.ArgumentParser:
     models.add_argument(
         "--steps", type=int, help="of the geometry model (default: as its configuration says)"
     )
-    models.add_argument("--pictures", type=Path, metavar="FILE", help="draw the objects, measure nothing")
-    models.add_argument("--true-points", action="store_true", help="give the model the true point map")
+    known = argparse.ArgumentParser(add_help=False, parents=[models])
+    known.add_argument("--true-points", action="store_true", help="give the model the true point map")
+    known.add_argument("--pictures", type=Path, metavar="FILE", help="draw the objects, measure nothing")
     result = argparse.ArgumentParser(description=__doc__)
     kinds = result.add_subparsers(dest="kind", required=True)
-    new = kinds.add_parser("generated", parents=[models], help="new photos of the training generator")
+    new = kinds.add_parser("generated", parents=[known], help="new photos of the training generator")
     new.add_argument("--samples", type=int, default=200, help="how many objects")
     new.add_argument("--occluded", action="store_true", help="only objects of which a quarter is hidden")
-    rendered = kinds.add_parser("scenes", parents=[models], help="rendered scenes with their truth")
+    rendered = kinds.add_parser("scenes", parents=[known], help="rendered scenes with their truth")
     rendered.add_argument("folders", type=Path, nargs="+")
+    seen = kinds.add_parser("photos", parents=[models], help="photos with masks, drawn without a truth")
+    seen.add_argument("folders", type=Path, nargs="+")
+    seen.add_argument("--pictures", type=Path, metavar="FILE", required=True)
     pairs = kinds.add_parser("meshes", parents=[everywhere], help="NAME.pred.* against NAME.true.*")
     pairs.add_argument("folder", type=Path)
     return result
@@ -63,12 +71,13 @@ def records(arguments: argparse.Namespace) -> Iterator[dict]:
     return evaluate(model(arguments), known_photos(arguments), arguments.seed, arguments.true_points)
 
 
-def draw(arguments: argparse.Namespace) -> None:
-    """What the command line asks for as a picture file."""
+def picture(arguments: argparse.Namespace) -> np.ndarray:
+    """What the command line asks for, drawn."""
+    if arguments.kind == "photos":
+        photos = (read_objects(folder) for folder in arguments.folders)
+        return pictures.photo_sheet(model(arguments), photos, arguments.seed)
     photos = known_photos(arguments)
-    picture = pictures.sheet(model(arguments), photos, arguments.seed, arguments.true_points)
-    Image.fromarray(picture).save(arguments.pictures)
-    print(f"Wrote {arguments.pictures}: photo, reconstruction from two sides, true form from the same.")
+    return pictures.sheet(model(arguments), photos, arguments.seed, arguments.true_points)
 
 
 def model(arguments: argparse.Namespace) -> Pipeline:

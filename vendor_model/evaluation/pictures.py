@@ -1,11 +1,11 @@
 """A sheet to judge a model by eye: what it saw, what it made of it, and the truth where that is known.
 
 A row of tiles an object: the photo with the mask's outline; the reconstruction from the camera's side and
-from its right; the true form from the same two, grey. Forms fill their tiles, so that they, not places, are
-compared.
+from its right; the true form, if known, from the same two, grey. Forms fill their tiles, so that they, not
+places, are compared.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from vendor_model.evaluation.clouds import interpolated, spread
 from vendor_model.evaluation.subjects import KnownPhoto, quietly, seen
 from vendor_model.layout.transforms import quaternion_to_matrix
 from vendor_model.pipeline import PhotoScene, Pipeline
+from vendor_model.types import Photo
 
 TILE = 160
 """Pixels along a side."""
@@ -31,7 +32,8 @@ ASIDE = np.array([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]])
 def sheet(
     pipeline: Pipeline, photos: Iterable[KnownPhoto], seed: int, true_points: bool, columns: int = 2
 ) -> np.ndarray:
-    """(H, W, 3) uint8, every object of the photos. true_points: the model is given camera and point map."""
+    """(H, W, 3) uint8, every object of photos whose truth is known. true_points: the model is given camera
+    and point map."""
     rows = []
     for known in photos:
         try:
@@ -40,12 +42,28 @@ def sheet(
             scene = None
         for subject in known.subjects:
             grey = np.full_like(subject.vertices, GREY)
-            tiles = [
-                outlined(known.rgb, subject.mask),
-                *_made(pipeline, scene, subject.mask, seed),
-                *both_sides(subject.vertices @ subject.placement[:3, :3], subject.faces, grey),
-            ]
+            truth = both_sides(subject.vertices @ subject.placement[:3, :3], subject.faces, grey)
+            made = _made(pipeline, scene, subject.mask, seed)
+            rows.append(np.concatenate([outlined(known.rgb, subject.mask), *made, *truth], axis=1))
+    return _columns(rows, columns)
+
+
+def photo_sheet(
+    pipeline: Pipeline, photos: Iterable[tuple[Photo, Sequence[np.ndarray]]], seed: int, columns: int = 3
+) -> np.ndarray:
+    """(H, W, 3) uint8, every object of photos with masks (H, W) bool, nothing else of which is known.
+    Raises PhotoError, MaskError."""
+    rows = []
+    for photo, masks in photos:
+        scene = pipeline.set_photo(photo, quietly)
+        for mask in masks:
+            tiles = [outlined(photo.rgb, mask), *_made(pipeline, scene, mask, seed)]
             rows.append(np.concatenate(tiles, axis=1))
+    return _columns(rows, columns)
+
+
+def _columns(rows: list[np.ndarray], columns: int) -> np.ndarray:
+    """Rows of tiles side by side, in reading order."""
     blank = np.full_like(rows[0], 255)
     rows += [blank] * (-len(rows) % columns)
     return np.concatenate(
@@ -71,12 +89,16 @@ def outlined(rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
     rows, columns = np.nonzero(mask)
     side = int(1.3 * max(np.ptp(rows), np.ptp(columns))) + 4
     corner = np.array([rows.min() + rows.max() - side, columns.min() + columns.max() - side]) // 2
-    picture = rgb.copy()
-    edges, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(picture, edges, -1, (255, 0, 255), 1)
-    room = np.pad(picture, ((side, side), (side, side), (0, 0)), constant_values=255)
     top, left = corner + side
-    return cv2.resize(room[top : top + side, left : left + side], (TILE, TILE), interpolation=cv2.INTER_AREA)
+
+    def cut(pixels: np.ndarray, around: int) -> np.ndarray:
+        room = np.pad(pixels, ((side, side), (side, side), (0, 0)), constant_values=around)
+        square = room[top : top + side, left : left + side]
+        return cv2.resize(square, (TILE, TILE), interpolation=cv2.INTER_AREA)
+
+    picture, covered = cut(rgb, 255), cut(255 * mask[..., None].astype(np.uint8), 0) > 127
+    edges, _ = cv2.findContours(covered.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(picture, edges, -1, (255, 0, 255), 1)
 
 
 def both_sides(vertices: np.ndarray, faces: np.ndarray, colors: np.ndarray) -> list[np.ndarray]:

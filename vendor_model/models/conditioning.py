@@ -147,14 +147,17 @@ class EmbedderFuser(nn.Module):
 
     `embedder_list`: (embedder, [(input name, group), ...]) pairs; each embedder has `embed_dim` and
     maps its inputs to (B, T, embed_dim). The order of tokens is the order of that list.
+    `force_drop_modalities`: names of inputs whose tokens always count as zeros.
     """
 
     def __init__(
         self,
         embedder_list: Sequence[tuple[nn.Module, Sequence[tuple[str, str]]]],
         projection_net_hidden_dim_multiplier: float = 4.0,
+        force_drop_modalities: Collection[str] = (),
     ):
         super().__init__()
+        self.dropped = frozenset(force_drop_modalities)
         embedders = [embedder for embedder, _ in embedder_list]
         inputs = [
             (name, position, group)
@@ -186,9 +189,10 @@ class EmbedderFuser(nn.Module):
         return self.projection_nets[position](self.module_list[position](value)) + self.idx_emb[group]
 
     def fuse(self, tokens: Mapping[str, Tensor], drop: Collection[str] = ()) -> Tensor:
-        """Join the tokens of all inputs, those named in `drop` as zeros: (B, sum of T, C)."""
+        """Join the tokens of all inputs, those named in `drop` as zeros too: (B, sum of T, C)."""
+        silent = self.dropped.union(drop)
         return torch.cat(
-            [torch.zeros_like(tokens[name]) if name in drop else tokens[name] for name in self.input_names],
+            [torch.zeros_like(tokens[name]) if name in silent else tokens[name] for name in self.input_names],
             dim=1,
         )
 

@@ -1,13 +1,11 @@
 """python -m vendor_model.segmentation evaluate FOLDER… [--model FOLDER_OR_ID] [--json]: how good masks from
 clicks are.
 
-A folder holds a photo (photo.png or image.png) and one image per object: mask_<k>.png, white on the
-object, or <k>.png, opaque on it.
+A folder holds a photo and the masks of its objects, as `photo.read_objects` says.
 """
 
 import argparse
 import json
-import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,25 +13,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from vendor_model.errors import PhotoError, exit_in_words
-from vendor_model.photo import read_mask, read_photo
+from vendor_model.errors import exit_in_words
+from vendor_model.photo import read_objects
 from vendor_model.segmentation.segmenters import ClickSegmenter, load_segmenter
 
 CLICKS = (1, 3, 5)
-
-
-def read_objects(folder: Path) -> tuple[np.ndarray, list[np.ndarray]]:
-    """The photo (H, W, 3) uint8 and its objects' masks (H, W) bool. Raises PhotoError, MaskError."""
-    photos = [folder / name for name in ("photo.png", "image.png") if (folder / name).is_file()]
-    files = [path for path in folder.glob("*.png") if re.fullmatch(r"(mask_)?\d+", path.stem)]
-    if not (photos and files):
-        raise PhotoError(
-            f"The folder '{folder}' holds {len(photos)} photos and {len(files)} masks; give one with "
-            "photo.png or image.png and mask_<k>.png or <k>.png."
-        )
-    photo = read_photo(photos[0])
-    files.sort(key=lambda path: int(path.stem.removeprefix("mask_")))
-    return photo.rgb, [read_mask(path, photo.size) for path in files]
 
 
 def next_click(truth: np.ndarray, mask: np.ndarray) -> tuple[tuple[int, int], bool]:
@@ -63,9 +47,9 @@ def click_object(segmenter: ClickSegmenter, truth: np.ndarray) -> Iterator[tuple
 
 def evaluate(folder: Path, segmenter: ClickSegmenter) -> dict:
     """Mean IoU over the folder's objects after each number of clicks; milliseconds."""
-    rgb, truths = read_objects(folder)
+    photo, truths = read_objects(folder)
     start = time.perf_counter()
-    segmenter.set_photo(rgb)
+    segmenter.set_photo(photo.rgb)
     photo_ms = 1e3 * (time.perf_counter() - start)
     runs = np.array([list(click_object(segmenter, truth)) for truth in truths])  # object, click, (IoU, s)
     return {

@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument(
         "--finished", help="stage whose geometry model is exported (default: the recipe's last)"
     )
+    parser.add_argument("--decoder", help="stage whose voxel decoder is exported (default: as above)")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--workers", type=int, default=1, help="processes that render data")
@@ -38,7 +39,11 @@ def main() -> None:
     with exit_in_words():
         device = distributed.join(choose_device(arguments.device))
         recipe = RECIPES[arguments.recipe]
-        recipe = replace(recipe, finished=arguments.finished or recipe.finished)
+        recipe = replace(
+            recipe,
+            finished=arguments.finished or recipe.finished,
+            decoder=arguments.decoder or recipe.decoder,
+        )
         run = Run(arguments.model, arguments.runs, recipe, device=device, workers=arguments.workers)
         for name in arguments.stages:
             STAGES[name](run)

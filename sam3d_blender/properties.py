@@ -238,8 +238,8 @@ class SAM3D_PG_object(bpy.types.PropertyGroup):
     pixel_aspect: FloatProperty(default=1.0)
 
 
-class SAM3D_preferences(bpy.types.AddonPreferences):
-    bl_idname = ADDON_ID
+class Preferences:
+    """What the add-on's preferences hold; `ui/preferences.py` makes Blender's class of it and draws it."""
 
     python: StringProperty(
         name="Python",
@@ -266,15 +266,6 @@ class SAM3D_preferences(bpy.types.AddonPreferences):
         description="Of your Hugging Face account, to download models that ask for one; forgotten afterwards",
     )
 
-    def draw(self, context):
-        from .ui import model_panel, panels, segmenter_panel  # which draw what is defined here
-
-        panels.draw_environment(self.layout, self)
-        self.layout.separator()
-        model_panel.draw_model(self.layout, self)
-        self.layout.separator()
-        segmenter_panel.draw_segmenter(self.layout, self)
-
 
 def show_photo(photo: bpy.types.Image | None) -> None:
     """Let every Image Editor of the window show the photo that is worked on."""
@@ -286,7 +277,7 @@ def show_photo(photo: bpy.types.Image | None) -> None:
             area.spaces.active.image = photo
 
 
-def preferences() -> SAM3D_preferences | None:
+def preferences() -> Preferences | None:
     """The add-on's preferences; None when it runs from a script without being installed."""
     addon = bpy.context.preferences.addons.get(ADDON_ID)
     return addon.preferences if addon else None
@@ -298,7 +289,6 @@ CLASSES = (
     SAM3D_PG_photo,
     SAM3D_PG_scene,
     SAM3D_PG_object,
-    SAM3D_preferences,
 )
 
 POINTERS = {

@@ -12,11 +12,13 @@ from .ui import (
     overlay,
     panels,
     photo_panel,
+    preferences,
     thumbnails,
 )
 
 CLASSES = (
     *properties.CLASSES,
+    preferences.SAM3D_preferences,
     *operators.CLASSES,
     *mask_operators.CLASSES,
     *model_operators.CLASSES,

@@ -5,6 +5,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import psutil
@@ -37,9 +38,11 @@ def measure(work: Callable[[], object], device: torch.device) -> tuple[object, R
     On an accelerator it is done twice, first to warm up and to count operations, then by the clock; a CPU is
     slow enough that counting does not show.
     """
-    with FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION) as counter, LiveTensors() as live:
+    on_cpu = device.type == "cpu"
+    operations = FlopCounterMode(display=False, custom_mapping=CPU_ATTENTION)
+    with operations as counter, LiveTensors() if on_cpu else nullcontext() as live:
         result, seconds, cpu_seconds, ram, peak_device = _clocked(work, device)
-    if device.type == "cpu":
+    if on_cpu:
         peak_device = live.peak
     else:
         result, seconds, cpu_seconds, ram, peak_device = _clocked(work, device)

@@ -19,7 +19,7 @@ from vendor_model.errors import CheckpointError, UserError
 from vendor_model.layout.pose import denormalise_rotation_6d
 from vendor_model.layout.transforms import rotation_6d_to_matrix
 from vendor_model.training import distributed, shape_stages
-from vendor_model.training.geometry_stages import GEOMETRY_SAMPLES, geometry_parts
+from vendor_model.training.geometry_stages import GEOMETRY_SAMPLES, geometry_batches, geometry_parts
 from vendor_model.training.objectives import preference_loss, shortcut_draws, shortcut_target
 from vendor_model.training.preference_stage import ranked_pair
 from vendor_model.training.recipe import MINI, PAPER, Run
@@ -349,6 +349,14 @@ def test_a_mirrored_sample_stands_where_the_mirrored_photo_shows_it(run):
         there, here = posed_solid(changed, number) * mirror, posed_solid(batch, number)
         apart = torch.cdist(there, here, compute_mode="donot_use_mm_for_euclid_dist").min(1).values
         assert apart.max() < 1e-4
+
+
+def test_the_geometry_model_is_shown_some_samples_in_a_mirror(run):
+    run = replace(run, recipe=replace(run.recipe, batch=8))
+    stored, shown = next(run.shards().batches(GEOMETRY_SAMPLES, 8)), next(geometry_batches(run))
+    turned = (stored["mask"] != shown["mask"]).flatten(1).any(1)
+    assert 2 <= turned.sum() <= 7
+    assert torch.equal(shown["mask"][turned], stored["mask"][turned].flip(-1))
 
 
 def test_an_object_without_like_sides_is_not_mirrored(run):

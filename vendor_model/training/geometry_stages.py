@@ -1,6 +1,6 @@
 """The stages of the first network: flow matching on shape code and pose, phase by phase of the recipe."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from vendor_model.training.samples import (
     mirrored,
 )
 from vendor_model.training.shape_latent import ShapeCode
+from vendor_model.training.shards import EVERYTHING, Selection
 from vendor_model.training.trainer import load_average
 
 GEOMETRY_INPUTS = (*PICTURES, *MASKS, *MAPS)
@@ -39,7 +40,6 @@ def geometry(run: Run, stage: str) -> None:
     parts, code, rng = geometry_parts(run, phase.start).train(), run.shape_code(), run.rng()
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        batch = mirrored(batch, rng)
         inputs = embedder_inputs(batch, rng)
         latents = {
             name: value.repeat_interleave(phase.draws, 0) for name, value in true_latents(batch, code).items()
@@ -50,8 +50,14 @@ def geometry(run: Run, stage: str) -> None:
         velocity = geometry_velocity(run, parts, inputs, MAPS if hide else (), shown)
         return flow_matching(velocity, latents, phase.weights, times, rng, phase.noise_scale)
 
-    batches = run.shards().batches(GEOMETRY_SAMPLES, run.recipe.batch, phase.selection)
-    run.train(stage, parts, loss, batches)
+    run.train(stage, parts, loss, geometry_batches(run, phase.selection))
+
+
+def geometry_batches(run: Run, selection: Selection = EVERYTHING) -> Iterator[dict[str, Tensor]]:
+    """The selected samples as stored, for ever, half of them as in a mirror."""
+    rng = torch.Generator().manual_seed(run.own_seed(run.seed))
+    for batch in run.shards().batches(GEOMETRY_SAMPLES, run.recipe.batch, selection):
+        yield mirrored(batch, rng)
 
 
 def geometry_parts(run: Run, trained_in: str | None = None) -> nn.ModuleDict:

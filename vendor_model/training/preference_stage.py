@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from vendor_model.models.voxel_decoder import tokens_to_grid
 from vendor_model.sampling import TIME_SCALE, SamplerSettings, sample
 from vendor_model.training.geometry_stages import (
-    GEOMETRY_SAMPLES,
     Velocity,
     bound,
+    geometry_batches,
     geometry_parts,
     geometry_velocity,
 )
@@ -54,7 +54,7 @@ def preference(run: Run) -> None:
         figures = {"preferred": (preferred / count).item(), "gap": gap.mean().item()}
         return (pairs * counted).sum() / count, figures
 
-    run.train("preference", parts, loss, run.shards().batches(GEOMETRY_SAMPLES, run.recipe.batch))
+    run.train("preference", parts, loss, geometry_batches(run))
 
 
 def ranked_pair(

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from vendor_model.models.voxel_decoder import tokens_to_grid
 from vendor_model.training import shape_latent
 from vendor_model.training.geometry_stages import (
-    GEOMETRY_INPUTS,
-    GEOMETRY_SAMPLES,
+    geometry_batches,
     geometry_parts,
     geometry_velocity,
     true_latents,
@@ -19,7 +18,7 @@ from vendor_model.training.geometry_stages import (
 from vendor_model.training.objectives import mix, noise_for, sample_times, velocity_loss
 from vendor_model.training.objects import distance_grid, make_object
 from vendor_model.training.recipe import Run
-from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs, mirrored
+from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs
 from vendor_model.training.trainer import load_average
 
 
@@ -90,8 +89,7 @@ def voxel_tuning(run: Run) -> None:
         figures = {"voxel_iou_seen": hard[:half].mean().item(), "voxel_iou": hard[half:].mean().item()}
         return F.binary_cross_entropy_with_logits(logits, target) + (1 - overlap).mean(), figures
 
-    names = (*GEOMETRY_INPUTS, "distances")
-    run.train("voxel_tuning", tuned.train(), loss, run.shards().batches(names, run.recipe.batch))
+    run.train("voxel_tuning", tuned.train(), loss, geometry_batches(run))
 
 
 def overlap(run: Run) -> None:
@@ -107,7 +105,7 @@ def overlap(run: Run) -> None:
     weights, code, rng = run.recipe.phases[last].weights, run.shape_code(), run.rng()
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        batch, count = mirrored(batch, rng), len(batch["distances"])
+        count = len(batch["distances"])
         latents = {name: value.repeat_interleave(2, 0) for name, value in true_latents(batch, code).items()}
         noise = noise_for({name: value.shape for name, value in latents.items()}, rng)
         times = torch.stack(
@@ -127,7 +125,7 @@ def overlap(run: Run) -> None:
         unlike = F.binary_cross_entropy_with_logits(logits, target)
         return total + unlike + (1 - soft_overlap(logits.sigmoid(), target)).mean(), figures
 
-    run.train("overlap", parts.train(), loss, run.shards().batches(GEOMETRY_SAMPLES, run.recipe.batch))
+    run.train("overlap", parts.train(), loss, geometry_batches(run))
 
 
 def disturbed(tokens: Tensor, rng: torch.Generator) -> Tensor:

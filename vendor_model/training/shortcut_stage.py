@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from vendor_model.training.geometry_stages import (
-    GEOMETRY_SAMPLES,
     bound,
+    geometry_batches,
     geometry_parts,
     geometry_velocity,
     true_latents,
@@ -60,7 +60,7 @@ def shortcut(run: Run) -> None:
         figures["shape_consistency"] = errors["shape"].item()
         return share * consistency + (1 - share) * plain, figures
 
-    run.train("shortcut", parts, loss, run.shards().batches(GEOMETRY_SAMPLES, run.recipe.batch))
+    run.train("shortcut", parts, loss, geometry_batches(run))
 
 
 def guided_velocity(run: Run, parts: nn.ModuleDict, velocity, strength: float, rng: torch.Generator):

@@ -107,6 +107,13 @@ def test_an_object_that_the_mask_does_not_meet_keeps_its_colours():
     assert colored is surface and not gaussians.colors_dc.any()
 
 
+def test_an_object_behind_the_camera_keeps_its_colours():
+    surface, (rgb, mask) = ball(), photo()
+    behind = Pose(AHEAD.rotation, -AHEAD.translation, AHEAD.scale)
+    colored, gaussians = color_from_photo(surface, splats(surface), behind, rgb, mask, INTRINSICS)
+    assert colored is surface and not gaussians.colors_dc.any()
+
+
 def test_values_spread_evenly_between_the_known_and_as_their_mean_where_nothing_is_connected():
     strip = np.array([[0, 1, 1], [1, 2, 2], [2, 3, 3], [3, 4, 4], [5, 5, 5]])
     values, weights = np.array([[0.0], [9], [9], [9], [4.0], [9]]), np.array([1.0, 0, 0, 0, 1, 0]) * 1e4

@@ -69,7 +69,8 @@ def seen_colors(
     pixels = center - focal * points[:, :2] / depth[:, None]
     size = float(pose.scale.mean())
     edges = pixels[surface.faces[:, 1]] - pixels[surface.faces[:, 0]]
-    spacing = max(float(np.median(np.linalg.norm(edges, axis=1))), 0.1)
+    # A model that errs may put an object behind the camera, where pixels mean nothing.
+    spacing = float(np.median(np.linalg.norm(edges, axis=1)).clip(0.1, max(mask.shape)))
     seen = facing(points, surface.faces) * (points[:, 2] > 0)
     seen = seen * (points[:, 2] <= nearest_depth(pixels, points[:, 2], CELL * spacing) + BEHIND * size)
     box = ndimage.find_objects(mask.astype(np.uint8))[0]

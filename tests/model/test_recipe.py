@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as multiprocessing
+from safetensors.torch import load_file
 from small_model import write_small_model
 from torch import nn
 
@@ -165,6 +167,29 @@ def test_overlap_teaches_photo_and_decoder_at_once(run, monkeypatch):
     assert any((value - after[f"ss_decoder.{name}"]).abs().max() > 1e-4 for name, value in kept.items())
     exported = trained_in(run)
     assert exported["ss_flow"][0] == exported["ss_decoder"][0] == "overlap"
+
+
+@pytest.mark.parametrize("decoder", ["voxel_decoder", "voxel_tuning"])
+def test_any_stage_is_exported_with_the_decoder_that_is_asked_for(run, decoder, tmp_path):
+    runs, model = tmp_path / "runs", shutil.copytree(run.model, tmp_path / "model")
+    run = replace(run, runs=runs, model=model, recipe=replace(run.recipe, finished="geometry"))
+    trained = {name: run.module(name) for name in trained_in(run)}
+    parts = {
+        "depth": trained["depth_model"],
+        "voxel_decoder": trained["ss_decoder"],
+        "voxel_tuning": nn.ModuleDict({"ss_decoder": run.module("ss_decoder")}),
+        "geometry": nn.ModuleDict({name: trained[name] for name in ("ss_condition_embedder", "ss_flow")}),
+        "surface": nn.ModuleDict({name: trained[name] for name in ("slat_decoder_gs", "slat_decoder_mesh")}),
+        "texture": nn.ModuleDict({name: trained[name] for name in ("slat_condition_embedder", "slat_flow")}),
+    }
+    for stage, module in parts.items():
+        (runs / stage).mkdir(parents=True)
+        torch.save(module.state_dict(), runs / stage / "average.pt")
+    STAGES["export"](replace(run, recipe=replace(run.recipe, decoder=decoder)))
+    exported = load_file(model / "ss_decoder.safetensors")
+    [expected] = [parts[decoder]] if decoder == "voxel_decoder" else parts[decoder].values()
+    for key, value in expected.state_dict().items():
+        assert torch.equal(exported[key], value.half())
 
 
 def test_soft_overlap_is_that_of_sets_where_chances_are_certain():

@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument(
         "--finished", help="stage whose geometry model is exported (default: the recipe's last)"
     )
-    parser.add_argument("--decoder", help="stage whose voxel decoder is exported (default: as above)")
+    parser.add_argument("--decoder", help="stage whose voxel decoder is exported (default: likewise)")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
     parser.add_argument("--workers", type=int, default=1, help="processes that render data")

@@ -40,11 +40,12 @@ def data(run: Run) -> None:
 
 def trained_in(run: Run) -> dict[str, tuple[str, str]]:
     """Module -> the stage that trains it and the prefix of its keys there."""
+    alone = run.recipe.decoder == "voxel_decoder"
     return {
         "depth_model": ("depth", ""),
         "ss_condition_embedder": (run.recipe.finished, "ss_condition_embedder."),
         "ss_flow": (run.recipe.finished, "ss_flow."),
-        "ss_decoder": (run.recipe.decoder, "ss_decoder."),
+        "ss_decoder": (run.recipe.decoder, "" if alone else "ss_decoder."),
         "slat_condition_embedder": ("texture", "slat_condition_embedder."),
         "slat_flow": ("texture", "slat_flow."),
         "slat_decoder_gs": ("surface", "slat_decoder_gs."),

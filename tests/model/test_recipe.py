@@ -4,13 +4,11 @@ import json
 import math
 import shutil
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
-import torch.multiprocessing as multiprocessing
 from safetensors.torch import load_file
 from small_model import write_small_model
 from torch import nn
@@ -20,18 +18,18 @@ pytest.importorskip("numba")
 from vendor_model.errors import CheckpointError, UserError
 from vendor_model.layout.pose import denormalise_rotation_6d
 from vendor_model.layout.transforms import rotation_6d_to_matrix
-from vendor_model.training import distributed, shape_stages
+from vendor_model.training import shape_stages
 from vendor_model.training.geometry_stages import GEOMETRY_SAMPLES, geometry_batches, geometry_parts
-from vendor_model.training.objectives import preference_loss, shortcut_draws, shortcut_target
+from vendor_model.training.objectives import preference_loss, shortcut_draws, shortcut_target, soft_overlap
 from vendor_model.training.preference_stage import ranked_pair
 from vendor_model.training.recipe import MINI, PAPER, Run
 from vendor_model.training.samples import SampleSizes, mirrored, without_relief
 from vendor_model.training.shape_latent import fit
-from vendor_model.training.shape_stages import distance_grids, distances_of, soft_overlap
+from vendor_model.training.shape_stages import distance_grids, distances_of
 from vendor_model.training.shards import Selection, Shards, save_shard, write_shards
 from vendor_model.training.shortcut_stage import forget_steps
 from vendor_model.training.stages import STAGES, trained_in
-from vendor_model.training.trainer import Schedule, load_average, make_optimizers, read_state, train
+from vendor_model.training.trainer import Schedule, load_average, make_optimizers, read_state
 
 
 def rng() -> torch.Generator:
@@ -268,55 +266,9 @@ def test_distillation_begins_deaf_to_the_step_and_with_the_same_answers(run):
     assert torch.equal(answer(250.0), answer(0.0))
 
 
-def learn(folder, steps=4, width=1, data=None, **options) -> nn.Module:
-    torch.manual_seed(0)
-    model = nn.Linear(width, 1)
-    schedule = Schedule(steps, 0.1, warmup=1, report_every=1, save_every=1, **options)
-    batches = iter(data if data is not None else [torch.ones(4, width)] * 200)
-    train(model, lambda x: ((model(x) - 3).square().mean(), {}), batches, schedule, folder)
-    return model
-
-
-def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
-    halves = [torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]])] * 3
-    wholes = [torch.tensor([[1.0], [2.0], [3.0], [5.0]])] * 3
-    apart, together = (
-        learn(tmp_path / "a", 3, data=halves, accumulate=2),
-        learn(tmp_path / "b", 3, data=wholes),
-    )
-    assert torch.allclose(apart.weight, together.weight) and torch.allclose(apart.bias, together.bias)
-
-
-def test_a_checkpoint_of_another_configuration_or_a_damaged_one_is_named(tmp_path):
-    learn(tmp_path / "stage")
-    with pytest.raises(CheckpointError, match=r"last.pt does not fit its configuration \(1 tensors differ"):
-        learn(tmp_path / "stage", width=2)
-    path = tmp_path / "stage" / "last.pt"
-    path.write_bytes(path.read_bytes()[:700])
-    with pytest.raises(CheckpointError, match=r"last\.pt is no complete checkpoint"):
-        learn(tmp_path / "stage")
-
-
-def test_a_training_that_never_is_finite_ends_in_words(tmp_path):
-    with pytest.raises(UserError, match="not been finite for 100 steps"):
-        learn(tmp_path / "stage", 150, data=[torch.full((1, 1), math.nan)] * 150)
-
-
 def test_a_stage_that_was_not_trained_is_named(run):
     with pytest.raises(CheckpointError, match="run the stage nothing of the training first"):
         geometry_parts(run, "nothing")
-
-
-def test_patch_embeddings_learn_at_a_tenth_of_the_rate_and_frozen_parts_not_at_all():
-    model = nn.ModuleDict(
-        {"patch_embed": nn.Linear(2, 2), "head": nn.Linear(2, 2), "frozen": nn.Linear(2, 2)}
-    )
-    model["frozen"].requires_grad_(False)
-    [optimizer] = make_optimizers(model, Schedule(1, 1e-3))
-    fast, slow = optimizer.param_groups
-    assert (fast["rate"], slow["rate"]) == (1.0, 0.1)
-    assert {id(p) for p in slow["params"]} == {id(p) for p in model["patch_embed"].parameters()}
-    assert {id(p) for p in fast["params"]} == {id(p) for p in model["head"].parameters()}
 
 
 def test_muon_turns_the_matrices_of_blocks_and_nothing_else(run):
@@ -330,23 +282,6 @@ def test_muon_turns_the_matrices_of_blocks_and_nothing_else(run):
         id(p) for optimizer in (adam, muon) for group in optimizer.param_groups for p in group["params"]
     ]
     assert sorted(stepped) == sorted(id(p) for p in parts.parameters() if p.requires_grad)
-
-
-def test_a_training_by_muon_goes_on_as_if_it_had_not_stopped_and_not_by_another_optimiser(tmp_path):
-    def blocks(steps: int, folder: str, muon: bool = True) -> nn.Module:
-        torch.manual_seed(0)
-        model = nn.ModuleDict({"blocks": nn.Sequential(nn.Linear(2, 2))})
-        schedule = Schedule(steps, 0.1, warmup=9, report_every=1, save_every=1, muon=muon)
-        batches = iter([torch.tensor([[1.0, 2.0]])] * 9)
-        train(model, lambda x: (model["blocks"](x).square().sum(), {}), batches, schedule, tmp_path / folder)
-        return model
-
-    blocks(2, "stopped")
-    whole, resumed = blocks(4, "whole"), blocks(4, "stopped")
-    for key, value in whole.state_dict().items():
-        assert torch.equal(value, resumed.state_dict()[key])
-    with pytest.raises(CheckpointError, match=r"last\.pt was trained with another optimiser"):
-        blocks(5, "whole", muon=False)
 
 
 def posed_solid(batch: dict[str, torch.Tensor], number: int) -> torch.Tensor:
@@ -392,24 +327,6 @@ def test_an_object_without_like_sides_is_not_mirrored(run):
     assert all(
         torch.equal(changed[name], value) for name, value in batch.items() if name in ("image", "mask")
     )
-
-
-def one_of_two(rank: int, folder) -> None:
-    """A process of two, each with a half of the data and weights of its own to begin with."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    halves = [torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]])]
-    model = learn(folder / "run" if rank == 0 else folder / "other", 3, data=[halves[rank]] * 3)
-    assert distributed.rank() == rank and not (folder / "other" / "log.jsonl").exists()
-    torch.save(model.state_dict(), folder / f"{rank}.pt")
-
-
-def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
-    multiprocessing.start_processes(partial(one_of_two, folder=tmp_path), nprocs=2, start_method="fork")
-    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
-    alone = learn(tmp_path / "alone", 3, data=[torch.tensor([[1.0], [2.0], [3.0], [5.0]])] * 3).state_dict()
-    for key, value in alone.items():
-        assert torch.equal(first[key], second[key]) and torch.allclose(first[key], value)
 
 
 def shard(folder, kinds, visible) -> None:

@@ -1,5 +1,5 @@
 """What the flow models minimise: conditional flow matching over several latents at once, preferences, and
-agreement of long steps with short ones.
+agreement of long steps with short ones; and how much two solids overlap.
 
 Latents are (B, tokens, channels) by name. Times are (B,), from 0, noise x₀, to 1, data x₁:
 x_τ = τ x₁ + (1−τ) x₀, v = x₁ − x₀ (paper, training recipe).
@@ -105,3 +105,9 @@ def shortcut_target(
     middle = {name: value + half.view(-1, 1, 1) * first[name] for name, value in mixed.items()}
     second = velocity(middle, times + half, told)
     return {name: (first[name] + second[name]) / 2 for name in mixed}
+
+
+def soft_overlap(chances: Tensor, target: Tensor) -> Tensor:
+    """Intersection over union of (B, ...) occupancies in 0..1, one for each item."""
+    both = (chances * target).flatten(1).sum(1)
+    return both / (chances + target - chances * target).flatten(1).sum(1).clamp(min=1e-6)

@@ -17,10 +17,16 @@ from vendor_model.training.geometry_stages import (
     geometry_parts,
     geometry_velocity,
 )
-from vendor_model.training.objectives import Latents, mix, noise_for, preference_loss, sample_times
+from vendor_model.training.objectives import (
+    Latents,
+    mix,
+    noise_for,
+    preference_loss,
+    sample_times,
+    soft_overlap,
+)
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import distances_of, embedder_inputs
-from vendor_model.training.shape_stages import soft_overlap
 from vendor_model.training.trainer import load_average
 
 LEAST_GAP = 0.02

@@ -18,6 +18,7 @@ from vendor_model.layout.pose import denormalise_rotation_6d, encode_pose, norma
 from vendor_model.layout.transforms import matrix_to_rotation_6d, rotation_6d_to_matrix
 from vendor_model.preprocessing import PreprocessorSettings, geometry_inputs, prepare_photo
 from vendor_model.training.canonical import canonical_pose
+from vendor_model.training.objectives import soft_overlap
 from vendor_model.training.objects import distance_grid
 from vendor_model.training.scenes import Scene
 from vendor_model.training.shape_latent import TRUNCATION, truncate
@@ -113,8 +114,8 @@ def mirrored(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor
     are the more alike: the mirrored mug still has its handle where mugs have it. An object with two unlike
     sides both ways would have no such place, and stays.
     """
-    solid = batch["distances"] < 0
-    alike = torch.stack([_overlap(solid, solid.flip(axis)) for axis in (1, 2)])
+    solid = (batch["distances"] < 0).float()
+    alike = torch.stack([soft_overlap(solid, solid.flip(axis)) for axis in (1, 2)])
     chance = torch.rand(len(solid), generator=rng, device=rng.device)
     chosen = (chance < 0.5) & (alike.amax(0) >= MIRROR_IMAGES)
     across_y = alike[1] > alike[0]
@@ -138,12 +139,6 @@ def mirrored(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor
     turned = matrix_to_rotation_6d(sides[:, :, None] * rotation * left_right)
     result["6drotation_normalized"] = swap(batch["6drotation_normalized"], normalise_rotation_6d(turned))
     return result
-
-
-def _overlap(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union (B,) of boolean grids (B, R, R, R)."""
-    both, either = (first & second).flatten(1).sum(1), (first | second).flatten(1).sum(1)
-    return both / either.clamp(min=1)
 
 
 def plain_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ from vendor_model.training.geometry_stages import (
     geometry_velocity,
     true_latents,
 )
-from vendor_model.training.objectives import mix, noise_for, sample_times, velocity_loss
+from vendor_model.training.objectives import mix, noise_for, sample_times, soft_overlap, velocity_loss
 from vendor_model.training.objects import distance_grid, make_object
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs
@@ -132,9 +132,3 @@ def disturbed(tokens: Tensor, rng: torch.Generator) -> Tensor:
     """Codes (B, T, C) with up to 0.4 deviations of noise each, as a flow model errs."""
     amount = 0.4 * torch.rand(len(tokens), 1, 1, generator=rng, device=rng.device)
     return tokens + amount * torch.randn(tokens.shape, generator=rng, device=rng.device)
-
-
-def soft_overlap(chances: Tensor, target: Tensor) -> Tensor:
-    """Intersection over union of (B, ...) occupancies in 0..1, one for each item."""
-    both = (chances * target).flatten(1).sum(1)
-    return both / (chances + target - chances * target).flatten(1).sum(1).clamp(min=1e-6)

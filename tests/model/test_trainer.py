@@ -1,0 +1,94 @@
+"""The loop that trains every stage: what it steps, how it stops, goes on and gives up."""
+
+import math
+from functools import partial
+
+import pytest
+import torch
+import torch.multiprocessing as multiprocessing
+from torch import nn
+
+from vendor_model.errors import CheckpointError, UserError
+from vendor_model.training import distributed
+from vendor_model.training.trainer import Schedule, make_optimizers, train
+
+
+def learn(folder, steps=4, width=1, data=None, **options) -> nn.Module:
+    torch.manual_seed(0)
+    model = nn.Linear(width, 1)
+    schedule = Schedule(steps, 0.1, warmup=1, report_every=1, save_every=1, **options)
+    batches = iter(data if data is not None else [torch.ones(4, width)] * 200)
+    train(model, lambda x: ((model(x) - 3).square().mean(), {}), batches, schedule, folder)
+    return model
+
+
+def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):
+    halves = [torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]])] * 3
+    wholes = [torch.tensor([[1.0], [2.0], [3.0], [5.0]])] * 3
+    apart, together = (
+        learn(tmp_path / "a", 3, data=halves, accumulate=2),
+        learn(tmp_path / "b", 3, data=wholes),
+    )
+    assert torch.allclose(apart.weight, together.weight) and torch.allclose(apart.bias, together.bias)
+
+
+def test_a_checkpoint_of_another_configuration_or_a_damaged_one_is_named(tmp_path):
+    learn(tmp_path / "stage")
+    with pytest.raises(CheckpointError, match=r"last.pt does not fit its configuration \(1 tensors differ"):
+        learn(tmp_path / "stage", width=2)
+    path = tmp_path / "stage" / "last.pt"
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(CheckpointError, match=r"last\.pt is no complete checkpoint"):
+        learn(tmp_path / "stage")
+
+
+def test_a_training_that_never_is_finite_ends_in_words(tmp_path):
+    with pytest.raises(UserError, match="not been finite for 100 steps"):
+        learn(tmp_path / "stage", 150, data=[torch.full((1, 1), math.nan)] * 150)
+
+
+def test_patch_embeddings_learn_at_a_tenth_of_the_rate_and_frozen_parts_not_at_all():
+    model = nn.ModuleDict(
+        {"patch_embed": nn.Linear(2, 2), "head": nn.Linear(2, 2), "frozen": nn.Linear(2, 2)}
+    )
+    model["frozen"].requires_grad_(False)
+    [optimizer] = make_optimizers(model, Schedule(1, 1e-3))
+    fast, slow = optimizer.param_groups
+    assert (fast["rate"], slow["rate"]) == (1.0, 0.1)
+    assert {id(p) for p in slow["params"]} == {id(p) for p in model["patch_embed"].parameters()}
+    assert {id(p) for p in fast["params"]} == {id(p) for p in model["head"].parameters()}
+
+
+def test_a_training_by_muon_goes_on_as_if_it_had_not_stopped_and_not_by_another_optimiser(tmp_path):
+    def blocks(steps: int, folder: str, muon: bool = True) -> nn.Module:
+        torch.manual_seed(0)
+        model = nn.ModuleDict({"blocks": nn.Sequential(nn.Linear(2, 2))})
+        schedule = Schedule(steps, 0.1, warmup=9, report_every=1, save_every=1, muon=muon)
+        batches = iter([torch.tensor([[1.0, 2.0]])] * 9)
+        train(model, lambda x: (model["blocks"](x).square().sum(), {}), batches, schedule, tmp_path / folder)
+        return model
+
+    blocks(2, "stopped")
+    whole, resumed = blocks(4, "whole"), blocks(4, "stopped")
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key])
+    with pytest.raises(CheckpointError, match=r"last\.pt was trained with another optimiser"):
+        blocks(5, "whole", muon=False)
+
+
+def one_of_two(rank: int, folder) -> None:
+    """A process of two, each with a half of the data and weights of its own to begin with."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    halves = [torch.tensor([[1.0], [2.0]]), torch.tensor([[3.0], [5.0]])]
+    model = learn(folder / "run" if rank == 0 else folder / "other", 3, data=[halves[rank]] * 3)
+    assert distributed.rank() == rank and not (folder / "other" / "log.jsonl").exists()
+    torch.save(model.state_dict(), folder / f"{rank}.pt")
+
+
+def test_two_processes_learn_what_one_learns_from_the_whole_batch(tmp_path):
+    multiprocessing.start_processes(partial(one_of_two, folder=tmp_path), nprocs=2, start_method="fork")
+    first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2))
+    alone = learn(tmp_path / "alone", 3, data=[torch.tensor([[1.0], [2.0], [3.0], [5.0]])] * 3).state_dict()
+    for key, value in alone.items():
+        assert torch.equal(first[key], second[key]) and torch.allclose(first[key], value)

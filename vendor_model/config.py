@@ -52,6 +52,7 @@ class PipelineConfig:
     slat_rescale_t: float = 1.0
     slat_cfg_strength: float = 1.0
     slat_cfg_interval: tuple[float, float] = (0.0, 500.0)
+    geometry_fit: bool = False
     layout_refinement: bool = False
     photo_colors: bool = False
     dtype: str = "float16"

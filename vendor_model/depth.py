@@ -1,6 +1,7 @@
 """From a photo to its point map: by the depth model or from outside (spec pipeline.md §3, moge.md §6)."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ def external_point_map(points: np.ndarray, size: tuple[int, int], focal_px: floa
         focal = fit_focal(opencv, opencv.isfinite().all(dim=-1))
     else:
         focal = focal_px / (math.hypot(*size) / 2)
-    return _point_map(points, focal)
+    return replace(_point_map(points, focal), handed_in=True)
 
 
 def to_camera_axes(points: np.ndarray) -> np.ndarray:

@@ -19,12 +19,13 @@ from vendor_model.config import PipelineConfig, read_pipeline
 from vendor_model.depth import clip_far, estimate_point_map, external_point_map
 from vendor_model.device import choose_device
 from vendor_model.errors import EmptyReconstructionError, MaskError
+from vendor_model.layout.geometry_fit import fit_geometry
 from vendor_model.layout.pose import decode_pose
 from vendor_model.layout.refinement import RefinementSettings, mask_iou, refine_pose
 from vendor_model.memory import is_out_of_memory
 from vendor_model.models.texture_flow import denormalise
 from vendor_model.models.voxel_decoder import tokens_to_grid
-from vendor_model.precision import convert, product_dtype
+from vendor_model.precision import convert, product_dtype, products_in, search_dtype
 from vendor_model.preprocessing import (
     PHOTO_INPUTS,
     PreparedPhoto,
@@ -35,7 +36,7 @@ from vendor_model.preprocessing import (
 from vendor_model.residency import SMALLER, MemoryMode, Residency
 from vendor_model.sampling import SamplerSettings, draw_noise, sample, step_size
 from vendor_model.sparse.grid import SparseGrid
-from vendor_model.surface.cleaning import drop_inner_shells
+from vendor_model.surface.cleaning import drop_cavities_and_crumbs
 from vendor_model.surface.extraction import extract_mesh, to_surface
 from vendor_model.surface.gaussians import activate, split_head
 from vendor_model.surface.photo_colors import color_from_photo
@@ -91,7 +92,8 @@ class Pipeline:
 
         def load(name: str) -> nn.Module:
             kept = torch.float32 if dtype(name) == torch.float32 else None
-            return convert(checkpoints.load_module(folder, config, name, chosen, kept), dtype(name))
+            module = convert(checkpoints.load_module(folder, config, name, chosen, kept), dtype(name))
+            return module.requires_grad_(False)
 
         models = Residency(load, dtype, chosen, checkpoints.size(folder, config), memory)
         if models.mode == MemoryMode.HIGH:
@@ -137,10 +139,15 @@ class Pipeline:
         config = self.config if preset is None else self.config.with_preset(preset)
         check_masks(masks, scene.photo.size)
         refine = config.layout_refinement if refine_layout is None else refine_layout
+        fits = config.geometry_fit and scene.point_map.handed_in
         each = partial(self._stage, progress=progress)
         tokens = each("conditioning", masks, lambda mask, _: self.geometry_condition(scene, mask))
         shapes = each(
-            "geometry", tokens, lambda token, step: self.sample_shape(*token, seed, step, config=config)
+            "geometry",
+            list(zip(tokens, masks, strict=True)),
+            lambda pair, step: self.sample_shape(
+                *pair[0], seed, step, config, (scene.point_map, pair[1]) if fits else None
+            ),
         )
         texture_tokens = each("conditioning", masks, lambda mask, _: self.texture_condition(scene, mask))
         latents = each(
@@ -187,8 +194,12 @@ class Pipeline:
         seed: int,
         on_step: Callable[[float], None],
         config: PipelineConfig,
+        seen: tuple[PointMap, np.ndarray] | None = None,
     ) -> Shape:
-        """Voxels and pose of one object (spec geometry.md §6–8). Raises EmptyReconstructionError."""
+        """Voxels and pose of one object (spec geometry.md §6–8). Raises EmptyReconstructionError.
+
+        seen: point map and mask that both are fitted to, where there are such to be trusted.
+        """
         generator = torch.Generator().manual_seed(seed)
         settings = geometry_sampler(config)
         told = step_size(settings, self.device)
@@ -202,14 +213,32 @@ class Pipeline:
                 lambda done, _: on_step(done / settings.inference_steps),
             )
         del context  # the decoder needs its room
-        with self.models.running("ss_decoder") as decoder:
-            logits = decoder(tokens_to_grid(latents["shape"]))
-        coords, factor = sparse_structure(logits, config.downsample_ss_dist, generator=generator)
-        latents = {name: value.cpu().double() for name, value in latents.items()}
+        pose_latents = {name: value.cpu().double() for name, value in latents.items() if name != "shape"}
         moments = (inputs["pointmap_scale"].double(), inputs["pointmap_shift"].double())
-        rotation, translation, scale = decode_pose(latents, *moments, factor)
-        pose = Pose(rotation[0].numpy(), translation[0].numpy(), scale[0].numpy())
-        return Shape(occupied(logits), coords, pose, generator)
+        pose = Pose(*(part[0].numpy() for part in decode_pose(pose_latents, *moments)))
+        shape = latents["shape"]
+        with self.models.running("ss_decoder") as decoder:
+            if seen is not None:
+                shape, pose = self._fitted(decoder, shape, pose, *seen)
+            logits = decoder(tokens_to_grid(shape))
+        coords, factor = sparse_structure(logits, config.downsample_ss_dist, generator=generator)
+        return Shape(occupied(logits), coords, replace(pose, scale=pose.scale * factor), generator)
+
+    def _fitted(
+        self, decoder: nn.Module, shape: Tensor, pose: Pose, point_map: PointMap, mask: np.ndarray
+    ) -> tuple[Tensor, Pose]:
+        """Shape latent and pose after `fit_geometry`."""
+        precision = search_dtype(self.device)
+        # PyTorch's float32 convolution of one small grid on a CPU takes eight times as long as of two.
+        rows = 2 if self.device.type == "cpu" and precision == torch.float32 else 1
+
+        def decode(latent: Tensor) -> Tensor:
+            with products_in(precision, self.device):
+                return decoder(tokens_to_grid(latent.to(self.device).expand(rows, -1, -1)))[:1].float().cpu()
+
+        with torch.enable_grad():
+            fit = fit_geometry(decode, shape.cpu(), pose, point_map, mask)
+        return fit.shape.to(self.device), fit.pose
 
     def sample_texture(
         self, shape: Shape, tokens: Tensor, on_step: Callable[[float], None], config: PipelineConfig
@@ -250,7 +279,7 @@ class Pipeline:
         parameters = split_head(
             head, grid.coords, splats.offset_perturbation, splats.resolution, splats.settings
         )
-        return drop_inner_shells(surface), activate(parameters, splats.settings)
+        return drop_cavities_and_crumbs(surface), activate(parameters, splats.settings)
 
     def _estimate_points(self, photo: Photo, _) -> PointMap:
         with self.models.running("depth_model") as model:

@@ -60,6 +60,12 @@ def products_in(dtype: torch.dtype, device: torch.device) -> AbstractContextMana
     return nullcontext() if dtype == torch.float32 else torch.autocast(device.type, dtype)
 
 
+def search_dtype(device: torch.device) -> torch.dtype:
+    """Precision of products that only steer a search for better numbers, whatever the configuration says."""
+    sixteen_bit = device.type == "cpu" and cpu_is_faster_in(torch.bfloat16)
+    return torch.bfloat16 if sixteen_bit else torch.float32
+
+
 @lru_cache
 def cpu_is_faster_in(dtype: torch.dtype, times: float = 2.0) -> bool:
     """Whether this CPU multiplies matrices in a 16-bit type at least so many times as fast as in float32."""

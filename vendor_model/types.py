@@ -36,10 +36,12 @@ class PointMap:
 
     points: (H, W, 3) float32, camera frame, NaN in all three where there is no surface.
     intrinsics: (3, 3) float64 in pixels, [[f, 0, cx], [0, f, cy], [0, 0, 1]], OpenCV axes.
+    handed_in: whether a scanner or another model made it, rather than this model's depth.
     """
 
     points: np.ndarray
     intrinsics: np.ndarray
+    handed_in: bool = False
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,9 @@ from scipy.sparse.csgraph import connected_components
 
 from vendor_model.types import Surface
 
+CRUMB = 0.005
+"""Share of the largest part's volume below which a part counts as a crumb of sampling."""
+
 
 def clean_mesh(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Merges equal vertices, then drops degenerate, repeated and non-manifold triangles.
@@ -123,18 +126,18 @@ def _sums(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(group, column) for column in values.T], axis=-1)
 
 
-def drop_inner_shells(surface: Surface) -> Surface:
-    """The surface without the walls of cavities that nobody can see.
+def drop_cavities_and_crumbs(surface: Surface) -> Surface:
+    """The surface without the walls of cavities that nobody can see, and without parts that are crumbs.
 
     Voxels are pruned to a shell, so a decoded solid is hollow (spec texture.md §3.3). A cavity's wall faces
-    inward: the volume that it encloses is negative.
+    inward: the volume that it encloses is negative. A crumb's is less than CRUMB of the largest part's.
     """
     a, b, c = surface.vertices.astype(np.float64)[surface.faces].transpose(1, 0, 2)
     edges = surface.faces[:, [0, 1, 1, 2]].reshape(-1, 2)
     links = coo_array((np.ones(len(edges), bool), edges.T), shape=(len(surface.vertices),) * 2)
     part = connected_components(links, directed=False)[1][surface.faces[:, 0]]
     volumes = np.bincount(part, np.einsum("ij,ij->i", a, np.cross(b, c)))
-    faces = surface.faces[volumes[part] > 0]
+    faces = surface.faces[volumes[part] > max(0.0, CRUMB * volumes.max())]
     used, compact = np.unique(faces, return_inverse=True)
     return Surface(
         surface.vertices[used], compact.reshape(-1, 3).astype(surface.faces.dtype), surface.colors[used]

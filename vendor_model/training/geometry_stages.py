@@ -90,11 +90,23 @@ def geometry_velocity(
 
     drop: inputs that count as zeros; shown: (B,), 0 for samples whose whole condition does.
     """
-    flow = parts["ss_flow"]
+    tokens = condition_tokens(run, parts, inputs, drop)
+    if shown is not None:
+        tokens = tokens * shown.view(-1, 1, 1)
+    return velocity_under(run, parts["ss_flow"], tokens)
+
+
+def condition_tokens(
+    run: Run, parts: nn.ModuleDict, inputs: dict[str, Tensor], drop: tuple[str, ...] = ()
+) -> Tensor:
+    """Condition tokens (B, T, cond_channels) of `inputs`; drop: those that count as zeros."""
     with run.half_precision():
-        tokens = parts["ss_condition_embedder"](inputs, drop)
-        if shown is not None:
-            tokens = tokens * shown.view(-1, 1, 1)
+        return parts["ss_condition_embedder"](inputs, drop)
+
+
+def velocity_under(run: Run, flow: nn.Module, tokens: Tensor) -> Velocity:
+    """Velocity of a flow model under condition tokens."""
+    with run.half_precision():
         context = flow.prepare_context(tokens)
     return bound(run, flow, context)
 

@@ -151,7 +151,8 @@ def embedder_inputs(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str,
     """Stored arrays of a batch to the condition embedder's inputs, photo and point map disturbed.
 
     At run time the point map comes from the depth model, so it is disturbed here as that model errs: by a
-    smooth relative error, by grain, and in a quarter of the samples by losing all relief.
+    smooth relative error, by grain, and in a quarter of the samples by losing all relief. One from a scanner
+    is exact, so of the rest half keep theirs.
     """
     inputs, count = plain_inputs(batch), len(batch["image"])
     draw = partial(torch.randn, generator=rng, device=rng.device)
@@ -159,13 +160,14 @@ def embedder_inputs(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str,
     for name in PICTURES:
         inputs[name] = (inputs[name] * brightness).clamp(0, 1)
     coarse = draw(count, 3, 4, 4) * 0.03
-    flat = (torch.rand(count, generator=rng, device=rng.device) < 0.25).view(-1, 1, 1, 1)
+    kind = torch.rand(count, generator=rng, device=rng.device).view(-1, 1, 1, 1)
+    flat, exact = kind < 0.25, kind >= 0.625
     for name in MAPS:
         points = inputs[name]
         smooth = F.interpolate(coarse, points.shape[-2:], mode="bicubic", align_corners=True)
         grain = 0.005 * draw(points.shape)
-        disturbed = torch.where(flat, without_relief(points), points)
-        inputs[name] = disturbed + smooth * (0.3 + disturbed.abs()) + grain
+        relief = torch.where(flat, without_relief(points), points)
+        inputs[name] = torch.where(exact, points, relief + smooth * (0.3 + relief.abs()) + grain)
     return inputs
 
 

@@ -10,12 +10,20 @@ from torch import Tensor, nn
 from vendor_model.models.voxel_decoder import tokens_to_grid
 from vendor_model.training import shape_latent
 from vendor_model.training.geometry_stages import (
+    condition_tokens,
     geometry_batches,
     geometry_parts,
     geometry_velocity,
     true_latents,
+    velocity_under,
 )
-from vendor_model.training.objectives import mix, noise_for, sample_times, soft_overlap, velocity_loss
+from vendor_model.training.objectives import (
+    flow_matching,
+    noise_for,
+    sample_times,
+    soft_overlap,
+    velocity_loss,
+)
 from vendor_model.training.objects import distance_grid, make_object
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs
@@ -96,8 +104,8 @@ def overlap(run: Run) -> None:
     """Geometry model and voxel decoder together, for what counts: the overlap of their voxels with the truth.
 
     One step from pure noise is decoded and compared, and its gradient reaches back to the photo. Flow
-    matching at another time goes on beside it, so that more steps keep working, and so do true codes. Half of
-    a batch is decoded: that costs as much as all the rest.
+    matching at other times goes on beside it for a quarter of a batch, so that more steps keep working, and
+    so do true codes. Half of a batch is decoded: that costs as much as all the rest.
     """
     last = next(reversed(run.recipe.phases))
     parts = geometry_parts(run, last)
@@ -106,16 +114,23 @@ def overlap(run: Run) -> None:
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
         count = len(batch["distances"])
-        latents = {name: value.repeat_interleave(2, 0) for name, value in true_latents(batch, code).items()}
+        few = count // 4
+        flow, latents = parts["ss_flow"], true_latents(batch, code)
         noise = noise_for({name: value.shape for name, value in latents.items()}, rng)
-        times = torch.stack(
-            [torch.zeros(count, device=rng.device), sample_times(count, 0.0, rng)], 1
-        ).flatten()
-        velocity = geometry_velocity(run, parts, embedder_inputs(batch, rng))
-        predicted = velocity(mix(latents, noise, times), times)
-        total, figures = velocity_loss(predicted, latents, noise, weights, times)
-        made = (noise["shape"] + predicted["shape"])[::2][: count // 2]
-        known = disturbed(latents["shape"][::2][count // 2 : count * 5 // 8], rng)
+        tokens = condition_tokens(run, parts, embedder_inputs(batch, rng))
+        start = torch.zeros(count, device=rng.device)
+        predicted = velocity_under(run, flow, tokens)(noise, start)
+        from_noise, figures = velocity_loss(predicted, latents, noise, weights, start)
+        later, at_times = flow_matching(
+            velocity_under(run, flow, tokens[:few]),
+            {name: value[:few] for name, value in latents.items()},
+            weights,
+            sample_times(few, 0.0, rng),
+            rng,
+        )
+        figures |= at_times
+        made = (noise["shape"] + predicted["shape"])[: count // 2]
+        known = disturbed(latents["shape"][count // 2 : count * 5 // 8], rng)
         with run.half_precision():
             logits = parts["ss_decoder"](tokens_to_grid(torch.cat([made, known])))[:, 0].float()
         target = distances_of(batch["distances"])[: len(logits)] < 0.5 / logits.shape[-1]
@@ -123,7 +138,8 @@ def overlap(run: Run) -> None:
         figures["voxel_iou_seen"] = hard[: len(made)].mean().item()
         figures["voxel_iou"] = hard[len(made) :].mean().item()
         unlike = F.binary_cross_entropy_with_logits(logits, target)
-        return total + unlike + (1 - soft_overlap(logits.sigmoid(), target)).mean(), figures
+        outside = (1 - soft_overlap(logits.sigmoid(), target)).mean()
+        return from_noise / 2 + later / 4 + unlike + outside, figures
 
     run.train("overlap", parts.train(), loss, geometry_batches(run))
 

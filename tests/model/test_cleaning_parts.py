@@ -1,8 +1,8 @@
-"""Cavities go, whatever can be seen stays; and the photo's points as a file."""
+"""Cavities and crumbs go, whatever else can be seen stays; and the photo's points as a file."""
 
 import numpy as np
 
-from vendor_model.surface.cleaning import drop_inner_shells
+from vendor_model.surface.cleaning import drop_cavities_and_crumbs
 from vendor_model.surface.ply import encode_point_cloud
 from vendor_model.types import Surface
 
@@ -30,9 +30,10 @@ def joined(*parts: Surface) -> Surface:
     )
 
 
-def test_the_wall_of_a_cavity_is_dropped_and_separate_solids_stay():
-    cavity, solid, beside = box(0.5, 0, 0.1, inward=True), box(0.8, 0, 0.2), box(0.1, 3, 0.3)
-    kept = drop_inner_shells(joined(cavity, solid, beside))
+def test_cavities_and_crumbs_are_dropped_and_separate_solids_stay():
+    cavity, solid, beside = box(0.5, 0, 0.1, inward=True), box(0.8, 0, 0.2), box(0.2, 3, 0.3)
+    crumb = box(0.1, -3, 0.4)
+    kept = drop_cavities_and_crumbs(joined(cavity, solid, crumb, beside))
     wanted = joined(solid, beside)
     np.testing.assert_array_equal(kept.vertices, wanted.vertices)
     np.testing.assert_array_equal(kept.faces, wanted.faces)

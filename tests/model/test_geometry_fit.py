@@ -1,0 +1,149 @@
+"""Shape and pose follow what mask and point map show: closed-form ellipsoids, then the embedded model."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vendor_model.evaluation.generated import known_photos
+from vendor_model.evaluation.subjects import quietly, seen
+from vendor_model.layout.geometry_fit import (
+    FitSettings,
+    MovedPose,
+    disagreement,
+    fit_geometry,
+    mirror_planes,
+    seen_empty,
+)
+from vendor_model.layout.sight_lines import sight_lines
+from vendor_model.pipeline import Pipeline
+from vendor_model.training.recipe import MINI
+from vendor_model.types import PointMap, Pose
+
+FOCAL, SIZE, RESOLUTION = 120.0, 96, 24
+INTRINSICS = np.array([[FOCAL, 0, SIZE / 2], [0, FOCAL, SIZE / 2], [0, 0, 1]])
+CENTRE, RADIUS = np.array([0.2, -0.1, 4.0]), 0.8
+MINI_FOLDER = Path(__file__).parents[2] / "vendor_model" / "mini"
+UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
+
+
+def ball(hidden_columns: int = 0) -> tuple[PointMap, np.ndarray]:
+    """What a camera sees of a ball before a wall at depth 6, the first columns hidden by a board."""
+    v, u = np.mgrid[:SIZE, :SIZE] + 0.5
+    rays = np.stack([-(u - SIZE / 2) / FOCAL, -(v - SIZE / 2) / FOCAL, np.ones((SIZE, SIZE))], axis=-1)
+    along, length = rays @ CENTRE, (rays**2).sum(-1)
+    root = along**2 - length * (CENTRE @ CENTRE - RADIUS**2)
+    mask = root > 0
+    depth = np.where(mask, (along - np.sqrt(root.clip(min=0))) / length, 6.0)
+    depth[:, :hidden_columns], mask[:, :hidden_columns] = 2.0, False
+    return PointMap((rays * depth[..., None]).astype(np.float32), INTRINSICS), mask
+
+
+def decode(latent: torch.Tensor) -> torch.Tensor:
+    """Logarithms of three radii (1, 1, 3) to the logits of that ellipsoid."""
+    axis = (torch.arange(RESOLUTION) + 0.5) / RESOLUTION - 0.5
+    places = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1)
+    return 20 * (1 - (places / latent[0, 0].exp()).norm(dim=-1))[None, None]
+
+
+def radii(*values: float) -> torch.Tensor:
+    return torch.tensor([[values]]).log()
+
+
+SETTINGS = FitSettings(calm=0.0, before=0.05, behind=0.0)
+
+
+def test_an_ellipsoid_becomes_the_ball_that_is_seen():
+    point_map, mask = ball()
+    wrong = Pose(UPRIGHT, CENTRE + np.array([0.15, 0.1, -0.2]), np.full(3, 1.7))
+    fit = fit_geometry(decode, radii(0.3, 0.42, 0.36), wrong, point_map, mask, SETTINGS)
+    assert fit.after < 0.25 * fit.before
+    size = fit.pose.scale[0] * fit.shape[0, 0].exp().numpy()
+    np.testing.assert_allclose(size[:2], RADIUS, rtol=0.05)
+    front = fit.pose.translation - [0, 0, size[2]]  # how far it reaches back, nothing tells
+    np.testing.assert_allclose(front, CENTRE - [0, 0, RADIUS], atol=0.06)
+
+
+def test_what_hides_an_object_does_not_cut_it():
+    point_map, mask = ball(hidden_columns=SIZE // 2)
+    right = Pose(UPRIGHT, CENTRE, np.full(3, 2.0))
+    fit = fit_geometry(decode, radii(0.4, 0.4, 0.4), right, point_map, mask, SETTINGS)
+    np.testing.assert_allclose(fit.pose.scale[0] * fit.shape[0, 0].exp(), RADIUS, rtol=0.15)
+
+
+def test_a_good_fit_agrees_and_bad_ones_do_not():
+    point_map, mask = ball()
+    lines = sight_lines(point_map, mask, 300)
+
+    def wrong(radius: float, shift: tuple[float, float, float] = (0, 0, 0)) -> float:
+        posed = MovedPose(Pose(UPRIGHT, CENTRE + np.array(shift), np.full(3, 2.0)))
+        rng, voxels = torch.Generator().manual_seed(0), decode(radii(radius, radius, radius))
+        return disagreement(voxels, posed, lines, [torch.ones(3)], SETTINGS, rng).item()
+
+    right = wrong(0.4)
+    assert right < 1.2
+    others = [
+        wrong(0.45),
+        wrong(0.33),
+        wrong(0.4, (0.3, 0, 0)),
+        wrong(0.4, (0, 0.3, 0)),
+        wrong(0.4, (0, 0, 0.4)),
+    ]
+    assert min(others) > 1.2 * right
+
+
+def test_nothing_seen_of_the_object_leaves_it_as_it_was():
+    point_map, mask = ball()
+    blind = replace(point_map, points=np.full_like(point_map.points, np.nan))
+    pose, shape = Pose(UPRIGHT, CENTRE, np.full(3, 2.0)), radii(0.3, 0.3, 0.3)
+    fit = fit_geometry(decode, shape, pose, blind, mask, SETTINGS)
+    assert fit.pose is pose and fit.shape is shape
+
+
+def test_places_before_a_surface_are_seen_to_be_empty():
+    point_map, _ = ball()
+    pose = Pose(UPRIGHT, CENTRE, np.ones(3))
+    places = np.array([[0, 0, -RADIUS - 0.2], [0, 0, 0], [1.2, 0, 0], [0, 0, 3], [0, 9, 0]])
+    assert seen_empty(places, pose, point_map, 0.05).tolist() == [True, False, True, False, False]
+
+
+def test_a_mirror_image_in_empty_space_refutes_the_plane():
+    point_map, mask = ball()
+    lines, solid = sight_lines(point_map, mask, 300), decode(radii(0.4, 0.4, 0.4))
+
+    def planes(shift: float) -> list[list[float]]:
+        pose = Pose(UPRIGHT, CENTRE + np.array([shift, 0, 0]), np.full(3, 2.0))
+        return [sign.tolist() for sign in mirror_planes(solid, pose, lines, point_map, FitSettings())]
+
+    assert planes(0.0) == [[-1, 1, 1], [1, -1, 1]]
+    assert planes(0.3) == [[1, -1, 1]]
+
+
+@pytest.fixture(scope="module")
+def photo():
+    return next(known_photos(1, 3, MINI.categories))
+
+
+def test_the_embedded_model_follows_a_point_map_that_it_is_given(photo):
+    pipeline = Pipeline.load(MINI_FOLDER, "cpu")
+    scene, _ = seen(pipeline, photo, True)
+    mask = photo.subjects[0].mask
+
+    def overlap() -> float:
+        return pipeline.reconstruct(scene, [mask], 0, quietly, refine_layout=False)[0].mask_iou
+
+    fitted = overlap()
+    pipeline.config = replace(pipeline.config, geometry_fit=False)
+    assert scene.point_map.handed_in and fitted > overlap() + 0.1
+
+
+def test_the_models_own_depth_is_not_followed(photo):
+    pipeline = Pipeline.load(MINI_FOLDER, "cpu")
+    scene, _ = seen(pipeline, photo, False)
+    made = pipeline.reconstruct(scene, [photo.subjects[0].mask], 0, quietly, refine_layout=False)
+    pipeline.config = replace(pipeline.config, geometry_fit=False)
+    plain = pipeline.reconstruct(scene, [photo.subjects[0].mask], 0, quietly, refine_layout=False)
+    assert not scene.point_map.handed_in
+    np.testing.assert_array_equal(made[0].surface.vertices, plain[0].surface.vertices)

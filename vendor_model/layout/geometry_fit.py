@@ -1,0 +1,244 @@
+"""Corrects a predicted shape and its pose together by what the camera sees: mask and point map.
+
+The shape stays one that the voxel decoder knows: what is moved is its latent. Render-and-compare without a
+renderer: on every line of sight the decoded voxels must be empty up to the surface that the point map shows,
+and filled where that is the object's.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vendor_model.layout.frames import camera_from_object
+from vendor_model.layout.sight_lines import SightLines, sight_lines
+from vendor_model.layout.transforms import matrix_to_quaternion, quaternion_to_matrix, rotation_6d_to_matrix
+from vendor_model.types import PointMap, Pose
+
+BEYOND = 100.0
+"""By how much a logit falls for each object length outside of the voxels."""
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """lines: of sight through the object, and as many around it; samples: places along each that must be
+    empty. before, behind: where, in object lengths from a seen surface, the object must not be yet and must
+    be. starts: turns about the upright from which the pose is sought; clearly: share of the first one's
+    disagreement below which another is taken. pose_steps, steps: of Adam, for the pose alone and then for
+    both; pose_rate, shape_rate: their sizes. calm: weight of the latent's mean square change.
+
+    What is seen of one side counts for the other too where a solid's overlap with its mirror image is
+    sides_alike or more, and no more than the share `refuted` of the mirrored points lies in empty space.
+    """
+
+    lines: int = 500
+    samples: int = 12
+    before: float = 0.03
+    behind: float = 0.01
+    starts: int = 8
+    clearly: float = 0.9
+    pose_steps: int = 25
+    steps: int = 60
+    pose_rate: float = 0.02
+    shape_rate: float = 0.05
+    calm: float = 0.5
+    sides_alike: float = 0.8
+    refuted: float = 0.02
+
+
+class Fit(NamedTuple):
+    """shape: latent (1, T, C); before, after: disagreement with the lines of sight."""
+
+    shape: Tensor
+    pose: Pose
+    before: float
+    after: float
+
+
+def fit_geometry(
+    decode: Callable[[Tensor], Tensor],
+    shape: Tensor,
+    pose: Pose,
+    point_map: PointMap,
+    mask: np.ndarray,
+    settings: FitSettings = FitSettings(),
+) -> Fit:
+    """Shape latent (1, T, C) and pose, moved towards what mask (H, W) bool and point map tell.
+
+    decode: latents (1, T, C) to logits (1, 1, R, R, R), differentiable. Where the point map shows nothing of
+    the object, or nothing better is found, both come back as they were.
+
+    First the pose alone is sought, from several turns of the object: were the shape free from the start, it
+    would grow a handle where the wrong turn shows one.
+    """
+    lines = sight_lines(point_map, mask, settings.lines)
+    if not lines.on_object.any():
+        return Fit(shape, pose, math.nan, math.nan)
+    shape, rng = shape.detach().float(), torch.Generator().manual_seed(0)
+    unmirrored, predicted = [torch.ones(3)], decode(shape).detach()
+
+    def error(logits: Tensor, posed: MovedPose, mirrors: list[Tensor] = unmirrored) -> Tensor:
+        return disagreement(logits, posed, lines, mirrors, settings, rng)
+
+    starts = MovedPose(pose, upright_turns(settings.starts))
+    before = float(error(predicted, starts)[0].detach())
+    groups = [{"params": starts.parameters, "lr": settings.pose_rate}]
+    _descend(lambda: error(predicted, starts).sum(), groups, settings.pose_steps)
+    errors = error(predicted, starts).detach()
+    best = int(errors.argmin())
+    posed = MovedPose(starts.pose(best if errors[best] < settings.clearly * errors[0] else 0))
+    mirrors = unmirrored + mirror_planes(predicted, posed.pose(), lines, point_map, settings)
+    latent = shape.clone().requires_grad_()
+    groups = [
+        {"params": [latent], "lr": settings.shape_rate},
+        {"params": posed.parameters, "lr": settings.pose_rate / 2},
+    ]
+    _descend(
+        lambda: (
+            error(decode(latent), posed, mirrors).sum() + settings.calm * (latent - shape).square().mean()
+        ),
+        groups,
+        settings.steps,
+    )
+    latent = latent.detach()
+    after = float(error(decode(latent), posed)[0].detach())
+    return Fit(latent, posed.pose(), before, after) if after < before else Fit(shape, pose, before, before)
+
+
+def _descend(loss: Callable[[], Tensor], groups: list[dict], steps: int) -> None:
+    """Adam, down to a tenth of the rates."""
+    optimizer = torch.optim.Adam(groups)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+        schedule.step()
+
+
+def upright_turns(count: int) -> Tensor:
+    """(count, 3, 3) turns about the object's z, evenly spread, none first; for rows."""
+    angle = torch.arange(count) * (2 * math.pi / count)
+    turns = torch.eye(3).repeat(count, 1, 1)
+    turns[:, 0, 0] = turns[:, 1, 1] = angle.cos()
+    turns[:, 0, 1], turns[:, 1, 0] = angle.sin(), -angle.sin()
+    return turns
+
+
+class MovedPose:
+    """B poses that gradient descent can correct: one pose after each of B turns (B, 3, 3) of the object."""
+
+    def __init__(self, pose: Pose, turns: Tensor | None = None):
+        rotation, translation, scale = (torch.from_numpy(np.asarray(v)).float() for v in vars(pose).values())
+        turns = upright_turns(1) if turns is None else turns
+        self.rotation, self.translation = turns @ quaternion_to_matrix(rotation), translation
+        self.scale = scale.mean()
+        self.turn = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(len(turns), 1).requires_grad_()
+        self.shift = torch.zeros(len(turns), 3, requires_grad=True)
+        self.growth = torch.zeros(len(turns), requires_grad=True)
+        self.parameters = [self.turn, self.shift, self.growth]
+
+    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        """rotation (B, 3, 3) for rows, translation (B, 1, 3), scale (B, 1, 1)."""
+        return (
+            self.rotation @ rotation_6d_to_matrix(self.turn),
+            (self.translation + self.shift * self.scale)[:, None],
+            (self.scale * self.growth.exp())[:, None, None],
+        )
+
+    @torch.no_grad()
+    def pose(self, number: int = 0) -> Pose:
+        rotation, translation, scale = (value[number].double() for value in self.parts())
+        return Pose(matrix_to_quaternion(rotation).numpy(), translation[0].numpy(), np.full(3, float(scale)))
+
+
+def disagreement(
+    logits: Tensor,
+    posed: MovedPose,
+    lines: SightLines,
+    mirrors: list[Tensor],
+    settings: FitSettings,
+    rng: torch.Generator,
+) -> Tensor:
+    """(B,) of voxels (1, 1, R, R, R) in B poses with the lines of sight, for each line to the object.
+
+    Softplus of the highest logit where nothing is, and of the negative one where the object is.
+    """
+    rotation, translation, scale = posed.parts()
+    to_object = rotation.mT / scale
+    origin, directions = -translation @ to_object, lines.directions @ to_object  # for each unit of depth
+    with torch.no_grad():
+        near, far = _inside_cube(origin, directions)
+        end = torch.minimum(far, lines.depths - settings.before * scale[:, 0])
+        share = torch.rand(len(lines.depths), settings.samples, generator=rng)
+        share = (torch.arange(settings.samples) + share) / settings.samples
+        depths = near[..., None] + (end - near).clamp(min=0)[..., None] * share
+    along = origin[:, None] + directions[:, :, None] * depths[..., None]
+    seen = lines.depths[lines.on_object] + settings.behind * scale[:, 0]
+    filled = origin + directions[:, lines.on_object] * seen[..., None]
+    total = 0.0
+    for sign in mirrors:
+        highest = _at(logits, along * sign).amax(-1)
+        unlike = F.softplus(torch.where(lines.through, -highest, highest)) * (lines.through | (end > near))
+        missing = F.softplus(-_at(logits, filled * sign))
+        total = total + unlike.sum(1) + missing.sum(1)
+    return total / (len(mirrors) * (lines.on_object | lines.through).sum())
+
+
+def _at(logits: Tensor, places: Tensor) -> Tensor:
+    """Logits (1, 1, R, R, R) at places (..., 3) of the object frame; outside of its cube they fall."""
+    inside = places.clamp(-0.5, 0.5)
+    grid = (2 * inside).flip(-1).view(1, 1, 1, -1, 3)
+    found = F.grid_sample(logits.float(), grid, align_corners=False, padding_mode="border")
+    return found.view(places.shape[:-1]) - BEYOND * (places - inside).norm(dim=-1)
+
+
+def _inside_cube(origin: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
+    """Depths (B, L) at which lines enter and leave the object frame's cube; where they miss it, the first is
+    the greater."""
+    steep = torch.where(directions.abs() < 1e-9, 1e-9, directions)
+    walls = torch.stack([(side - origin) / steep for side in (-0.5, 0.5)])
+    return walls.amin(0).amax(-1).clamp(min=1e-6), walls.amax(0).amin(-1)
+
+
+def mirror_planes(
+    logits: Tensor, pose: Pose, lines: SightLines, point_map: PointMap, settings: FitSettings
+) -> list[Tensor]:
+    """Signs (3,) of the axes for each plane, across x or y, by which what is seen counts twice."""
+    solid = logits[0, 0] > 0
+    seen = (lines.directions * lines.depths[:, None])[lines.on_object]
+    seen = _object_from_camera(seen.double().numpy(), pose)
+    signs = []
+    for axis in (0, 1):
+        image = solid.flip(axis)
+        alike = (solid & image).sum() >= settings.sides_alike * (solid | image).sum().clamp(min=1)
+        sign = np.where(np.arange(3) == axis, -1.0, 1.0)
+        refuted = seen_empty(seen * sign, pose, point_map, settings.before).mean()
+        if alike and refuted <= settings.refuted:
+            signs.append(torch.from_numpy(sign).float())
+    return signs
+
+
+def seen_empty(places: np.ndarray, pose: Pose, point_map: PointMap, margin: float) -> np.ndarray:
+    """(N,) bool: which places (N, 3) of the object frame are nearer than the surface that their pixel shows,
+    by a margin in object lengths."""
+    placed = camera_from_object(places, pose)
+    k, (height, width) = point_map.intrinsics, point_map.points.shape[:2]
+    depth = np.maximum(placed[:, 2], 1e-6)
+    column = np.floor(k[0, 2] - k[0, 0] * placed[:, 0] / depth).astype(int)
+    row = np.floor(k[1, 2] - k[1, 1] * placed[:, 1] / depth).astype(int)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width) & (placed[:, 2] > 0)
+    surface = point_map.points[row.clip(0, height - 1), column.clip(0, width - 1), 2]
+    surface = np.where(np.isfinite(surface), surface, np.inf)
+    return inside & (placed[:, 2] < surface - margin * pose.scale[0])
+
+
+def _object_from_camera(points: np.ndarray, pose: Pose) -> np.ndarray:
+    """Inverse of `camera_from_object`."""
+    rotation = quaternion_to_matrix(torch.from_numpy(pose.rotation)).numpy()
+    return (points - pose.translation) / pose.scale @ rotation.T

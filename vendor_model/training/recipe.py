@@ -95,7 +95,7 @@ MINI = Recipe(
         "regression": Schedule(5000, 1e-3),
         "geometry": Schedule(2500, 7e-4),
         "voxel_tuning": Schedule(550, 7e-4),
-        "overlap": Schedule(5000, 8e-4, muon=True),
+        "overlap": Schedule(8400, 8e-4, muon=True),
         "texture_regression": Schedule(2000, 1e-3),
         "texture": Schedule(1600, 7e-4),
         "preference": Schedule(200, 2e-5, warmup=20),

@@ -9,15 +9,9 @@ import torch
 
 from vendor_model.evaluation.generated import known_photos
 from vendor_model.evaluation.subjects import quietly, seen
-from vendor_model.layout.geometry_fit import (
-    FitSettings,
-    MovedPose,
-    disagreement,
-    fit_geometry,
-    mirror_planes,
-    seen_empty,
-)
-from vendor_model.layout.sight_lines import sight_lines
+from vendor_model.layout.geometry_fit import FitSettings, disagreement, fit_geometry, mirror_planes
+from vendor_model.layout.moved_pose import MovedPose
+from vendor_model.layout.sight_lines import seen_empty, sight_lines
 from vendor_model.pipeline import Pipeline
 from vendor_model.training.recipe import MINI
 from vendor_model.types import PointMap, Pose

@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vendor_model.layout.frames import camera_from_object
-from vendor_model.layout.sight_lines import SightLines, sight_lines
-from vendor_model.layout.transforms import matrix_to_quaternion, quaternion_to_matrix, rotation_6d_to_matrix
+from vendor_model.layout.moved_pose import MovedPose, upright_turns
+from vendor_model.layout.sight_lines import SightLines, seen_empty, sight_lines
+from vendor_model.layout.transforms import quaternion_to_matrix
 from vendor_model.types import PointMap, Pose
 
 BEYOND = 100.0
@@ -121,42 +121,6 @@ def _descend(loss: Callable[[], Tensor], groups: list[dict], steps: int) -> None
         schedule.step()
 
 
-def upright_turns(count: int) -> Tensor:
-    """(count, 3, 3) turns about the object's z, evenly spread, none first; for rows."""
-    angle = torch.arange(count) * (2 * math.pi / count)
-    turns = torch.eye(3).repeat(count, 1, 1)
-    turns[:, 0, 0] = turns[:, 1, 1] = angle.cos()
-    turns[:, 0, 1], turns[:, 1, 0] = angle.sin(), -angle.sin()
-    return turns
-
-
-class MovedPose:
-    """B poses that gradient descent can correct: one pose after each of B turns (B, 3, 3) of the object."""
-
-    def __init__(self, pose: Pose, turns: Tensor | None = None):
-        rotation, translation, scale = (torch.from_numpy(np.asarray(v)).float() for v in vars(pose).values())
-        turns = upright_turns(1) if turns is None else turns
-        self.rotation, self.translation = turns @ quaternion_to_matrix(rotation), translation
-        self.scale = scale.mean()
-        self.turn = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(len(turns), 1).requires_grad_()
-        self.shift = torch.zeros(len(turns), 3, requires_grad=True)
-        self.growth = torch.zeros(len(turns), requires_grad=True)
-        self.parameters = [self.turn, self.shift, self.growth]
-
-    def parts(self) -> tuple[Tensor, Tensor, Tensor]:
-        """rotation (B, 3, 3) for rows, translation (B, 1, 3), scale (B, 1, 1)."""
-        return (
-            self.rotation @ rotation_6d_to_matrix(self.turn),
-            (self.translation + self.shift * self.scale)[:, None],
-            (self.scale * self.growth.exp())[:, None, None],
-        )
-
-    @torch.no_grad()
-    def pose(self, number: int = 0) -> Pose:
-        rotation, translation, scale = (value[number].double() for value in self.parts())
-        return Pose(matrix_to_quaternion(rotation).numpy(), translation[0].numpy(), np.full(3, float(scale)))
-
-
 def disagreement(
     logits: Tensor,
     posed: MovedPose,
@@ -222,20 +186,6 @@ def mirror_planes(
         if alike and refuted <= settings.refuted:
             signs.append(torch.from_numpy(sign).float())
     return signs
-
-
-def seen_empty(places: np.ndarray, pose: Pose, point_map: PointMap, margin: float) -> np.ndarray:
-    """(N,) bool: which places (N, 3) of the object frame are nearer than the surface that their pixel shows,
-    by a margin in object lengths."""
-    placed = camera_from_object(places, pose)
-    k, (height, width) = point_map.intrinsics, point_map.points.shape[:2]
-    depth = np.maximum(placed[:, 2], 1e-6)
-    column = np.floor(k[0, 2] - k[0, 0] * placed[:, 0] / depth).astype(int)
-    row = np.floor(k[1, 2] - k[1, 1] * placed[:, 1] / depth).astype(int)
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width) & (placed[:, 2] > 0)
-    surface = point_map.points[row.clip(0, height - 1), column.clip(0, width - 1), 2]
-    surface = np.where(np.isfinite(surface), surface, np.inf)
-    return inside & (placed[:, 2] < surface - margin * pose.scale[0])
 
 
 def _object_from_camera(points: np.ndarray, pose: Pose) -> np.ndarray:

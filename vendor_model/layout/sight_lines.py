@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from vendor_model.layout.alignment import reliable_pixels
-from vendor_model.types import PointMap
+from vendor_model.layout.frames import camera_from_object
+from vendor_model.types import PointMap, Pose
 
 MARGIN = 0.25
 """How far around the mask, in its larger side, lines are drawn that miss the object."""
@@ -56,6 +57,20 @@ def sight_lines(point_map: PointMap, mask: np.ndarray, count: int, seed: int = 0
         torch.from_numpy(in_mask & sure),
         torch.from_numpy(in_mask & ~sure),
     )
+
+
+def seen_empty(places: np.ndarray, pose: Pose, point_map: PointMap, margin: float) -> np.ndarray:
+    """(N,) bool: which places (N, 3) of the object frame are nearer than the surface that their pixel shows,
+    by a margin in object lengths."""
+    placed = camera_from_object(places, pose)
+    k, (height, width) = point_map.intrinsics, point_map.points.shape[:2]
+    depth = np.maximum(placed[:, 2], 1e-6)
+    column = np.floor(k[0, 2] - k[0, 0] * placed[:, 0] / depth).astype(int)
+    row = np.floor(k[1, 2] - k[1, 1] * placed[:, 1] / depth).astype(int)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width) & (placed[:, 2] > 0)
+    surface = point_map.points[row.clip(0, height - 1), column.clip(0, width - 1), 2]
+    surface = np.where(np.isfinite(surface), surface, np.inf)
+    return inside & (placed[:, 2] < surface - margin * pose.scale[0])
 
 
 def _around(mask: np.ndarray) -> np.ndarray:

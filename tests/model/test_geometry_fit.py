@@ -141,3 +141,14 @@ def test_the_models_own_depth_is_not_followed(photo):
     plain = pipeline.reconstruct(scene, [photo.subjects[0].mask], 0, quietly, refine_layout=False)
     assert not scene.point_map.handed_in
     np.testing.assert_array_equal(made[0].surface.vertices, plain[0].surface.vertices)
+
+
+def test_a_fit_that_leaves_nothing_of_the_object_is_not_taken():
+    def fog(latent: torch.Tensor) -> torch.Tensor:
+        return latent.view(1, 1, 1, 1, 1).expand(1, 1, 8, 8, 8)
+
+    point_map, mask = ball()
+    pose, shape = Pose(UPRIGHT, CENTRE, np.full(3, 2.0)), torch.ones(1, 1, 1)
+    settings = replace(SETTINGS, shape_rate=0.3)
+    fit = fit_geometry(fog, shape, pose, point_map, mask, settings)
+    assert fit.shape.item() == 1 and fit.pose is pose

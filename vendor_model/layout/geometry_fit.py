@@ -106,8 +106,11 @@ def fit_geometry(
         settings.steps,
     )
     latent = latent.detach()
-    after = float(error(decode(latent), posed)[0].detach())
-    return Fit(latent, posed.pose(), before, after) if after < before else Fit(shape, pose, before, before)
+    logits = decode(latent).detach()
+    after = float(error(logits, posed)[0].detach())
+    if after < before and (logits > 0).any():
+        return Fit(latent, posed.pose(), before, after)
+    return Fit(shape, pose, before, before)
 
 
 def _descend(loss: Callable[[], Tensor], groups: list[dict], steps: int) -> None:

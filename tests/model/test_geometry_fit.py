@@ -9,9 +9,11 @@ import torch
 
 from vendor_model.evaluation.generated import known_photos
 from vendor_model.evaluation.subjects import quietly, seen
+from vendor_model.layout.frames import rays_through_pixels
 from vendor_model.layout.geometry_fit import FitSettings, disagreement, fit_geometry, mirror_planes
 from vendor_model.layout.moved_pose import MovedPose
 from vendor_model.layout.sight_lines import seen_empty, sight_lines
+from vendor_model.layout.transforms import quaternion_to_matrix
 from vendor_model.pipeline import Pipeline
 from vendor_model.training.recipe import MINI
 from vendor_model.types import PointMap, Pose
@@ -23,16 +25,21 @@ MINI_FOLDER = Path(__file__).parents[2] / "vendor_model" / "mini"
 UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
 
 
-def ball(hidden_columns: int = 0) -> tuple[PointMap, np.ndarray]:
-    """What a camera sees of a ball before a wall at depth 6, the first columns hidden by a board."""
-    v, u = np.mgrid[:SIZE, :SIZE] + 0.5
-    rays = np.stack([-(u - SIZE / 2) / FOCAL, -(v - SIZE / 2) / FOCAL, np.ones((SIZE, SIZE))], axis=-1)
-    along, length = rays @ CENTRE, (rays**2).sum(-1)
-    root = along**2 - length * (CENTRE @ CENTRE - RADIUS**2)
+def ellipsoid(*radii: float, hidden_columns: int = 0) -> tuple[PointMap, np.ndarray]:
+    """What a camera sees of one before a wall at depth 6, the first columns hidden by a board."""
+    pixels = np.stack(np.indices((SIZE, SIZE))[::-1], axis=-1) + 0.5
+    rays = rays_through_pixels(pixels, INTRINSICS)
+    scaled, centre = rays / radii, CENTRE / radii
+    along, length = scaled @ centre, (scaled**2).sum(-1)
+    root = along**2 - length * (centre @ centre - 1)
     mask = root > 0
     depth = np.where(mask, (along - np.sqrt(root.clip(min=0))) / length, 6.0)
     depth[:, :hidden_columns], mask[:, :hidden_columns] = 2.0, False
     return PointMap((rays * depth[..., None]).astype(np.float32), INTRINSICS), mask
+
+
+def ball(hidden_columns: int = 0) -> tuple[PointMap, np.ndarray]:
+    return ellipsoid(RADIUS, RADIUS, RADIUS, hidden_columns=hidden_columns)
 
 
 def decode(latent: torch.Tensor) -> torch.Tensor:
@@ -46,7 +53,7 @@ def radii(*values: float) -> torch.Tensor:
     return torch.tensor([[values]]).log()
 
 
-SETTINGS = FitSettings(calm=0.0, before=0.05, behind=0.0)
+SETTINGS = FitSettings(calm=0.0, front=0.05, behind=0.0)
 
 
 def test_an_ellipsoid_becomes_the_ball_that_is_seen():
@@ -65,6 +72,18 @@ def test_what_hides_an_object_does_not_cut_it():
     right = Pose(UPRIGHT, CENTRE, np.full(3, 2.0))
     fit = fit_geometry(decode, radii(0.4, 0.4, 0.4), right, point_map, mask, SETTINGS)
     np.testing.assert_allclose(fit.pose.scale[0] * fit.shape[0, 0].exp(), RADIUS, rtol=0.15)
+
+
+def test_a_wrong_turn_about_the_upright_is_found():
+    """From a quarter turn away, where no slope leads back; the shape cannot change."""
+    point_map, mask = ellipsoid(0.9, 0.3, 0.5)
+    turned = Pose(np.array([0.5**0.5, 0, 0, 0.5**0.5]), CENTRE, np.full(3, 2.0))
+    shape, still = radii(0.45, 0.15, 0.25), replace(SETTINGS, shape_rate=0.0)
+    fit = fit_geometry(decode, shape, turned, point_map, mask, still)
+    long_side = quaternion_to_matrix(torch.from_numpy(fit.pose.rotation))[0]
+    assert abs(long_side[0]) > 0.98
+    stuck = fit_geometry(decode, shape, turned, point_map, mask, replace(still, starts=1))
+    assert fit.after < 0.5 * stuck.after
 
 
 def test_a_good_fit_agrees_and_bad_ones_do_not():
@@ -113,6 +132,9 @@ def test_a_mirror_image_in_empty_space_refutes_the_plane():
 
     assert planes(0.0) == [[-1, 1, 1], [1, -1, 1]]
     assert planes(0.3) == [[1, -1, 1]]
+    solid = solid.clone()
+    solid[..., : RESOLUTION // 2, :] = -1  # one half of it is missing along y
+    assert planes(0.0) == [[-1, 1, 1]]
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,15 @@ from vendor_model.training.geometry_stages import GEOMETRY_SAMPLES, geometry_bat
 from vendor_model.training.objectives import preference_loss, shortcut_draws, shortcut_target, soft_overlap
 from vendor_model.training.preference_stage import ranked_pair
 from vendor_model.training.recipe import MINI, PAPER, Run
-from vendor_model.training.samples import SampleSizes, mirrored, without_relief
+from vendor_model.training.samples import (
+    MAPS,
+    MASKS,
+    PICTURES,
+    SampleSizes,
+    embedder_inputs,
+    mirrored,
+    without_relief,
+)
 from vendor_model.training.shape_latent import fit
 from vendor_model.training.shape_stages import distance_grids, distances_of
 from vendor_model.training.shards import Selection, Shards, save_shard, write_shards
@@ -388,3 +396,14 @@ def test_a_point_map_without_relief_keeps_the_means_of_its_cells():
     assert torch.allclose(without_relief(even, 2), torch.full((1, 3, 8, 8), 2.0))
     ramp = torch.arange(16.0).view(1, 1, 1, 16).expand(1, 3, 16, 16)
     assert torch.allclose(without_relief(ramp)[0, 0, 0, [0, 15]], torch.tensor([1.5, 13.5]))
+
+
+def test_three_eighths_of_the_point_maps_are_trained_on_as_they_are():
+    count = 2000
+    points = torch.randn(count, 3, 8, 8, generator=rng()).half()
+    blank = torch.zeros(count, 1, 8, 8, dtype=torch.uint8)
+    batch = dict.fromkeys((*PICTURES, *MASKS), blank) | dict.fromkeys(MAPS, points)
+    inputs = embedder_inputs(batch, rng())
+    exact = [(inputs[name] == points.float()).flatten(1).all(1) for name in MAPS]
+    assert torch.equal(*exact)
+    assert exact[0].float().mean().item() == pytest.approx(3 / 8, abs=0.04)

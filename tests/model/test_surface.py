@@ -19,7 +19,7 @@ from vendor_model.surface.flexicubes import (
     tables,
 )
 from vendor_model.surface.glb import SceneMesh, encode_glb, linear_rgba, vertex_rgba
-from vendor_model.surface.ply import encode_ply
+from vendor_model.surface.ply import encode_ply, encode_point_cloud
 from vendor_model.types import Gaussians, Surface
 
 
@@ -204,3 +204,11 @@ def test_ply_stores_logits_and_logarithms():
     for opacity in (0.0, 1.0):
         data = encode_ply(replace(splat, opacities=np.array([opacity], np.float32)))
         assert np.isfinite(np.frombuffer(data.split(b"end_header\n")[1], "<f4")).all()
+
+
+def test_point_cloud_leaves_out_what_is_not_finite():
+    points = np.array([[[1, 2, 3], [np.nan] * 3]], np.float32)
+    content = encode_point_cloud(points, np.array([[[0, 0.5, 1], [0, 0, 0]]], np.float32))
+    header, body = content.split(b"end_header\n")
+    assert b"element vertex 1\n" in header
+    assert np.frombuffer(body[:12], "<f4").tolist() == [1, 2, 3] and list(body[12:]) == [0, 128, 255]

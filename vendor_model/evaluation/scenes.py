@@ -16,7 +16,7 @@ from PIL import Image
 
 from vendor_model.errors import UserError
 from vendor_model.evaluation.subjects import KnownPhoto, Subject
-from vendor_model.layout.frames import CAMERA_TO_OPENCV
+from vendor_model.layout.frames import CAMERA_TO_OPENCV, rays_through_pixels
 
 
 def known_photos(folders: Sequence[Path]) -> Iterator[KnownPhoto]:
@@ -66,9 +66,7 @@ def read_scene(folder: Path) -> KnownPhoto:
 
 def _unprojected(depth: np.ndarray, camera: dict) -> np.ndarray:
     """(H, W) depth along the axis -> (H, W, 3) float32 points, camera frame."""
-    v, u = np.mgrid[: depth.shape[0], : depth.shape[1]] + 0.5
-    rays = np.stack(
-        [-(u - camera["cx"]) / camera["fx"], -(v - camera["cy"]) / camera["fy"], np.ones(depth.shape)],
-        axis=-1,
-    )
+    intrinsics = np.array([[camera["fx"], 0, camera["cx"]], [0, camera["fy"], camera["cy"]], [0, 0, 1]])
+    centres = np.stack(np.indices(depth.shape)[::-1], axis=-1) + 0.5
+    rays = rays_through_pixels(centres, intrinsics)
     return (rays * depth[..., None]).astype(np.float32)

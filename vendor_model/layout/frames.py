@@ -27,6 +27,25 @@ def camera_from_object(points: np.ndarray, pose: Pose) -> np.ndarray:
     return points @ matrix.astype(points.dtype) + np.asarray(pose.translation).astype(points.dtype)
 
 
+def object_from_camera(points: np.ndarray, pose: Pose) -> np.ndarray:
+    """Inverse of `camera_from_object`, float64."""
+    rotation = quaternion_to_matrix(torch.from_numpy(np.asarray(pose.rotation, np.float64))).numpy()
+    return (points - pose.translation) / pose.scale @ rotation.T
+
+
+def pixels_from_camera(points: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """Where a photo shows camera-frame points (N, 3): pixels (N, 2), x right and y down, the centre of pixel
+    i at i + 0.5. Of points behind the camera they mean nothing."""
+    depth = np.maximum(points[:, 2:], 1e-9)
+    return intrinsics[:2, 2] - np.diagonal(intrinsics)[:2] * points[:, :2] / depth
+
+
+def rays_through_pixels(pixels: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """Directions (..., 3) in the camera frame, z = 1, of what pixels (..., 2) show."""
+    sideways = (intrinsics[:2, 2] - pixels) / np.diagonal(intrinsics)[:2]
+    return np.concatenate([sideways, np.ones_like(sideways[..., :1])], axis=-1)
+
+
 def ndc_from_camera(points: torch.Tensor, intrinsics: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Projects camera-frame points (N, 3) to NDC x, y and the unchanged depth z (spec layout.md §4).
 

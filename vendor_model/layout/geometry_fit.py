@@ -15,9 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vendor_model.layout.frames import object_from_camera
 from vendor_model.layout.moved_pose import MovedPose, upright_turns
 from vendor_model.layout.sight_lines import SightLines, seen_empty, sight_lines
-from vendor_model.layout.transforms import quaternion_to_matrix
+from vendor_model.layout.silhouette import intersection_over_union
 from vendor_model.types import PointMap, Pose
 
 BEYOND = 100.0
@@ -27,10 +28,10 @@ BEYOND = 100.0
 @dataclass(frozen=True)
 class FitSettings:
     """lines: of sight through the object, and as many around it; samples: places along each that must be
-    empty. before, behind: where, in object lengths from a seen surface, the object must not be yet and must
-    be. starts: turns about the upright from which the pose is sought; clearly: share of the first one's
-    disagreement below which another is taken. pose_steps, steps: of Adam, for the pose alone and then for
-    both; pose_rate, shape_rate: their sizes. calm: weight of the latent's mean square change.
+    empty. front, behind: object lengths before a seen surface where the object must not be yet, and after it
+    where it must be. starts: turns about the upright from which the pose is sought; clearly: share of the
+    first one's disagreement below which another is taken. pose_steps, steps: of Adam, for the pose alone and
+    then for both; pose_rate, shape_rate: their sizes. calm: weight of the latent's mean square change.
 
     What is seen of one side counts for the other too where a solid's overlap with its mirror image is
     sides_alike or more, and no more than the share `refuted` of the mirrored points lies in empty space.
@@ -38,7 +39,7 @@ class FitSettings:
 
     lines: int = 500
     samples: int = 12
-    before: float = 0.03
+    front: float = 0.03
     behind: float = 0.01
     starts: int = 8
     clearly: float = 0.9
@@ -141,7 +142,7 @@ def disagreement(
     origin, directions = -translation @ to_object, lines.directions @ to_object  # for each unit of depth
     with torch.no_grad():
         near, far = _inside_cube(origin, directions)
-        end = torch.minimum(far, lines.depths - settings.before * scale[:, 0])
+        end = torch.minimum(far, lines.depths - settings.front * scale[:, 0])
         share = torch.rand(len(lines.depths), settings.samples, generator=rng)
         share = (torch.arange(settings.samples) + share) / settings.samples
         depths = near[..., None] + (end - near).clamp(min=0)[..., None] * share
@@ -179,19 +180,12 @@ def mirror_planes(
     """Signs (3,) of the axes for each plane, across x or y, by which what is seen counts twice."""
     solid = logits[0, 0] > 0
     seen = (lines.directions * lines.depths[:, None])[lines.on_object]
-    seen = _object_from_camera(seen.double().numpy(), pose)
+    seen = object_from_camera(seen.double().numpy(), pose)
     signs = []
     for axis in (0, 1):
-        image = solid.flip(axis)
-        alike = (solid & image).sum() >= settings.sides_alike * (solid | image).sum().clamp(min=1)
+        alike = intersection_over_union(solid, solid.flip(axis)) >= settings.sides_alike
         sign = np.where(np.arange(3) == axis, -1.0, 1.0)
-        refuted = seen_empty(seen * sign, pose, point_map, settings.before).mean()
+        refuted = seen_empty(seen * sign, pose, point_map, settings.front).mean()
         if alike and refuted <= settings.refuted:
             signs.append(torch.from_numpy(sign).float())
     return signs
-
-
-def _object_from_camera(points: np.ndarray, pose: Pose) -> np.ndarray:
-    """Inverse of `camera_from_object`."""
-    rotation = quaternion_to_matrix(torch.from_numpy(pose.rotation)).numpy()
-    return (points - pose.translation) / pose.scale @ rotation.T

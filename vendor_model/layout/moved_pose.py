@@ -22,7 +22,8 @@ def upright_turns(count: int) -> Tensor:
 class MovedPose:
     """B poses: one pose after each of B turns (B, 3, 3) of the object.
 
-    parameters: what is corrected; lengths are in those of the object.
+    parameters: what is corrected, in units of the object; `render_compare.Correction` moves one placed
+    mesh, in those of the camera.
     """
 
     def __init__(self, pose: Pose, turns: Tensor | None = None):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vendor_model.layout.alignment import reliable_pixels
-from vendor_model.layout.frames import camera_from_object
+from vendor_model.layout.frames import camera_from_object, pixels_from_camera, rays_through_pixels
 from vendor_model.types import PointMap, Pose
 
 MARGIN = 0.25
@@ -44,11 +44,8 @@ def sight_lines(point_map: PointMap, mask: np.ndarray, count: int, seed: int = 0
     chosen = np.concatenate([inside, outside])
     in_mask = np.arange(len(chosen)) < len(inside)
     sure = reliable_pixels(point_map.points, mask).reshape(-1)[chosen]
-    k = point_map.intrinsics
     rows, columns = np.divmod(chosen, width)
-    x = -(columns + 0.5 - k[0, 2]) / k[0, 0]
-    y = -(rows + 0.5 - k[1, 2]) / k[1, 1]
-    directions = np.stack([x, y, np.ones(len(chosen))], axis=1)
+    directions = rays_through_pixels(np.stack([columns, rows], axis=1) + 0.5, point_map.intrinsics)
     depths = point_map.points[..., 2].reshape(-1)[chosen]
     depths = np.where(np.isfinite(depths) & (sure | ~in_mask), depths, np.inf)
     return SightLines(
@@ -63,14 +60,13 @@ def seen_empty(places: np.ndarray, pose: Pose, point_map: PointMap, margin: floa
     """(N,) bool: which places (N, 3) of the object frame are nearer than the surface that their pixel shows,
     by a margin in object lengths."""
     placed = camera_from_object(places, pose)
-    k, (height, width) = point_map.intrinsics, point_map.points.shape[:2]
-    depth = np.maximum(placed[:, 2], 1e-6)
-    column = np.floor(k[0, 2] - k[0, 0] * placed[:, 0] / depth).astype(int)
-    row = np.floor(k[1, 2] - k[1, 1] * placed[:, 1] / depth).astype(int)
+    height, width = point_map.points.shape[:2]
+    column, row = np.floor(pixels_from_camera(placed, point_map.intrinsics).T)
     inside = (row >= 0) & (row < height) & (column >= 0) & (column < width) & (placed[:, 2] > 0)
-    surface = point_map.points[row.clip(0, height - 1), column.clip(0, width - 1), 2]
-    surface = np.where(np.isfinite(surface), surface, np.inf)
-    return inside & (placed[:, 2] < surface - margin * pose.scale[0])
+    surface = np.full(len(placed), -np.inf)
+    surface[inside] = point_map.points[row[inside].astype(int), column[inside].astype(int), 2]
+    surface = np.where(np.isnan(surface), np.inf, surface)
+    return placed[:, 2] < surface - margin * pose.scale[0]
 
 
 def _around(mask: np.ndarray) -> np.ndarray:

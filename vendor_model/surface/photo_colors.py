@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage, sparse
 from scipy.spatial import cKDTree
 
-from vendor_model.layout.frames import camera_from_object
+from vendor_model.layout.frames import camera_from_object, pixels_from_camera
 from vendor_model.surface.gaussians import BAND_0
 from vendor_model.types import Gaussians, Pose, Surface
 
@@ -64,9 +64,7 @@ def seen_colors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The photo's colours (V, 3) in 0..1 at the vertices, and how far each can be trusted: (V,) in 0..1."""
     points = camera_from_object(surface.vertices, pose).astype(np.float64)
-    depth = np.maximum(points[:, 2], 1e-9)
-    center, focal = intrinsics[:2, 2], np.diagonal(intrinsics)[:2]
-    pixels = center - focal * points[:, :2] / depth[:, None]
+    pixels = pixels_from_camera(points, intrinsics)
     size = float(pose.scale.mean())
     edges = pixels[surface.faces[:, 1]] - pixels[surface.faces[:, 0]]
     # A model that errs may put an object behind the camera, where pixels mean nothing.

@@ -20,7 +20,7 @@ from vendor_model.device import choose_device
 from vendor_model.errors import exit_in_words
 from vendor_model.evaluation.scenes import known_photos
 from vendor_model.training import distributed
-from vendor_model.training.geometry_stages import (
+from vendor_model.training.geometry_model import (
     GEOMETRY_INPUTS,
     geometry_velocity,
     shown_conditions,

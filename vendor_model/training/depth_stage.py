@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from vendor_model.training.recipe import Run
 
@@ -20,13 +20,13 @@ def depth(run: Run) -> None:
     MoGe is trained up to an unknown scale and depth shift; both are fixed here, because a least-squares
     alignment inside the loss lets a small, briefly trained model drift to ever smaller maps.
     """
-    model, rng = run.module("depth_model"), run.rng()
+    parts, rng = nn.ModuleDict({"depth_model": run.module("depth_model")}), run.rng()
 
     def loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         photos, truth = varied(F.avg_pool2d(batch[0], 2), batch[1], rng)
         num_tokens = int(torch.randint(*DEPTH_TOKENS, (), generator=rng, device=rng.device))
         with run.half_precision():
-            points, validity = model(photos, num_tokens)
+            points, validity = parts["depth_model"](photos, num_tokens)
         points, validity = points.float(), validity.float()
         valid = truth.isfinite().all(-1)
         median = truth[..., 2].flatten(1).nanmedian(1).values.view(-1, 1, 1, 1)
@@ -36,7 +36,7 @@ def depth(run: Run) -> None:
         seen = (validity - valid.float()).square().mean()
         return error + seen, {"relative_error": error.item(), "validity": seen.item()}
 
-    run.train("depth", model, loss, run.shards().photos(16, DEPTH_KINDS))
+    run.train("depth", parts, loss, run.shards().photos(16, DEPTH_KINDS))
 
 
 def varied(photos: Tensor, points: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -1,33 +1,37 @@
-"""The stages of the first network: flow matching on shape code and pose, phase by phase of the recipe."""
+"""The stages of the first network, phase by phase of the recipe: flow matching on shape code and pose, and
+where the phase says so the overlap of the voxels that come out."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vendor_model.errors import UserError
-from vendor_model.sampling import TIME_SCALE
-from vendor_model.training.objectives import Latents, flow_matching, sample_times
-from vendor_model.training.recipe import Run
-from vendor_model.training.samples import (
-    MAPS,
-    MASKS,
-    PICTURES,
-    POSE_LATENTS,
-    distances_of,
-    embedder_inputs,
-    mirrored,
+from vendor_model.models.voxel_decoder import tokens_to_grid
+from vendor_model.training.geometry_model import (
+    condition_tokens,
+    geometry_batches,
+    geometry_parts,
+    geometry_velocity,
+    shown_conditions,
+    true_latents,
+    velocity_under,
+    voxel_decoder_of,
 )
-from vendor_model.training.shape_latent import ShapeCode
-from vendor_model.training.shards import EVERYTHING, Selection
-from vendor_model.training.trainer import load_average
+from vendor_model.training.objectives import (
+    flow_matching,
+    noise_for,
+    sample_times,
+    soft_overlap,
+    velocity_loss,
+)
+from vendor_model.training.recipe import Phase, Run
+from vendor_model.training.samples import MAPS, distances_of, embedder_inputs
+from vendor_model.training.shape_latent import disturbed
 
-GEOMETRY_INPUTS = (*PICTURES, *MASKS, *MAPS)
-GEOMETRY_SAMPLES = (*GEOMETRY_INPUTS, *POSE_LATENTS, "distances")
-"""What the stages of the geometry model read of each sample."""
-
-Velocity = Callable[..., Latents]
-"""velocity(latents, times (B,), told step (B,) = 0) with the condition bound to it, in float32."""
+Batch = dict[str, Tensor]
+Loss = Callable[[Batch], tuple[Tensor, dict[str, float]]]
 
 
 def geometry(run: Run, stage: str) -> None:
@@ -37,87 +41,70 @@ def geometry(run: Run, stage: str) -> None:
         raise UserError(
             f"The stage {stage!r} is not part of this recipe: its phases are {', '.join(run.recipe.phases)}."
         )
-    parts, code, rng = geometry_parts(run, phase.start).train(), run.shape_code(), run.rng()
+    parts = geometry_parts(run, phase.start)
+    if phase.through_voxels:
+        parts.update(voxel_decoder_of(run, phase.start))
+    objective = voxel_overlap if phase.through_voxels else velocity_error
+    run.train(stage, parts.train(), objective(run, phase, parts), geometry_batches(run, phase.selection))
 
-    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+
+def velocity_error(run: Run, phase: Phase, parts: nn.ModuleDict) -> Loss:
+    """Conditional flow matching, as in the paper."""
+    code, rng = run.shape_code(), run.rng()
+
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        count = len(batch["image"])
+        shown = shown_conditions(count, phase.unconditional, rng)
         inputs = embedder_inputs(batch, rng)
-        latents = {
-            name: value.repeat_interleave(phase.draws, 0) for name, value in true_latents(batch, code).items()
-        }
-        hide = torch.rand((), generator=rng, device=rng.device) < phase.point_map_drop
-        times = sample_times(len(latents["shape"]), phase.at_noise, rng)
-        shown = shown_conditions(len(batch["image"]), phase.unconditional, rng)
-        velocity = geometry_velocity(run, parts, inputs, MAPS if hide else (), shown)
-        return flow_matching(velocity, latents, phase.weights, times, rng, phase.noise_scale)
+        velocity = geometry_velocity(run, parts, inputs, dropped_maps(phase, rng), shown)
+        times = sample_times(count, 0.0, rng)
+        return flow_matching(velocity, true_latents(batch, code), phase.weights, times, rng)
 
-    run.train(stage, parts, loss, geometry_batches(run, phase.selection))
+    return loss
 
 
-def geometry_batches(run: Run, selection: Selection = EVERYTHING) -> Iterator[dict[str, Tensor]]:
-    """The selected samples as stored, for ever, half of them as in a mirror."""
-    rng = torch.Generator().manual_seed(run.own_seed(run.seed))
-    for batch in run.shards().batches(GEOMETRY_SAMPLES, run.recipe.batch, selection):
-        yield mirrored(batch, rng)
+def voxel_overlap(run: Run, phase: Phase, parts: nn.ModuleDict) -> Loss:
+    """Geometry model and voxel decoder together, for what counts: the overlap of their voxels with the truth.
 
-
-def geometry_parts(run: Run, trained_in: str | None = None) -> nn.ModuleDict:
-    """Both networks of the first stage, new or as a stage left them. Raises CheckpointError."""
-    parts = nn.ModuleDict({name: run.module(name) for name in ("ss_condition_embedder", "ss_flow")})
-    return parts if trained_in is None else load_average(parts, run.runs / trained_in)
-
-
-def true_latents(batch: dict[str, Tensor], code: ShapeCode) -> Latents:
-    """Shape code and pose of a batch of samples."""
-    latents = {"shape": code.encode(distances_of(batch["distances"]))}
-    return latents | {name: batch[name][:, None] for name in POSE_LATENTS}
-
-
-def shown_conditions(count: int, unconditional: float, rng: torch.Generator) -> Tensor | None:
-    """Which samples (count,) keep their condition, 1 or 0; None when all do."""
-    if not unconditional:
-        return None
-    return (torch.rand(count, generator=rng, device=rng.device) >= unconditional).float()
-
-
-def geometry_velocity(
-    run: Run,
-    parts: nn.ModuleDict,
-    inputs: dict[str, Tensor],
-    drop: tuple[str, ...] = (),
-    shown: Tensor | None = None,
-) -> Velocity:
-    """Velocity of the flow model under the condition of `inputs`.
-
-    drop: inputs that count as zeros; shown: (B,), 0 for samples whose whole condition does.
+    One step from pure noise is decoded and compared, and its gradient reaches back to the photo; flow
+    matching from scratch hides the condition behind noise, and a small model would find it late. Flow
+    matching at other times goes on beside it for a quarter of a batch, so that more steps work, and so do
+    true codes. Half of a batch is decoded: that costs as much as all the rest.
     """
-    tokens = condition_tokens(run, parts, inputs, drop)
-    if shown is not None:
-        tokens = tokens * shown.view(-1, 1, 1)
-    return velocity_under(run, parts["ss_flow"], tokens)
+    code, rng = run.shape_code(), run.rng()
 
-
-def condition_tokens(
-    run: Run, parts: nn.ModuleDict, inputs: dict[str, Tensor], drop: tuple[str, ...] = ()
-) -> Tensor:
-    """Condition tokens (B, T, cond_channels) of `inputs`; drop: those that count as zeros."""
-    with run.half_precision():
-        return parts["ss_condition_embedder"](inputs, drop)
-
-
-def velocity_under(run: Run, flow: nn.Module, tokens: Tensor) -> Velocity:
-    """Velocity of a flow model under condition tokens."""
-    with run.half_precision():
-        context = flow.prepare_context(tokens)
-    return bound(run, flow, context)
-
-
-def bound(run: Run, flow: nn.Module, context) -> Velocity:
-    """The velocity of a flow model under a context, times and steps in 0..1."""
-
-    def velocity(latents: Latents, times: Tensor, told: Tensor | None = None) -> Latents:
-        told = times.new_zeros(1) if told is None else told
+    def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        count = len(batch["distances"])
+        few = count // 4
+        flow, latents = parts["ss_flow"], true_latents(batch, code)
+        noise = noise_for({name: value.shape for name, value in latents.items()}, rng)
+        tokens = condition_tokens(run, parts, embedder_inputs(batch, rng), dropped_maps(phase, rng))
+        start = torch.zeros(count, device=rng.device)
+        predicted = velocity_under(run, flow, tokens)(noise, start)
+        from_noise, figures = velocity_loss(predicted, latents, noise, phase.weights, start)
+        later, at_times = flow_matching(
+            velocity_under(run, flow, tokens[:few]),
+            {name: value[:few] for name, value in latents.items()},
+            phase.weights,
+            sample_times(few, 0.0, rng),
+            rng,
+        )
+        figures |= at_times
+        made = (noise["shape"] + predicted["shape"])[: count // 2]
+        known = disturbed(latents["shape"][count // 2 : count * 5 // 8], rng)
         with run.half_precision():
-            predicted = flow(latents, times * TIME_SCALE, context, d=told * TIME_SCALE)
-        return {name: value.float() for name, value in predicted.items()}
+            logits = parts["ss_decoder"](tokens_to_grid(torch.cat([made, known])))[:, 0].float()
+        target = distances_of(batch["distances"])[: len(logits)] < 0.5 / logits.shape[-1]
+        target, hard = target.float(), soft_overlap((logits > 0).float(), target.float())
+        figures["voxel_iou_seen"] = hard[: len(made)].mean().item()
+        figures["voxel_iou"] = hard[len(made) :].mean().item()
+        unlike = F.binary_cross_entropy_with_logits(logits, target)
+        outside = (1 - soft_overlap(logits.sigmoid(), target)).mean()
+        return from_noise / 2 + later / 4 + unlike + outside, figures
 
-    return velocity
+    return loss
+
+
+def dropped_maps(phase: Phase, rng: torch.Generator) -> tuple[str, ...]:
+    """The inputs that a batch does without: its point maps, by the phase's chance."""
+    return MAPS if torch.rand((), generator=rng, device=rng.device) < phase.point_map_drop else ()

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from vendor_model.models.voxel_decoder import tokens_to_grid
 from vendor_model.sampling import TIME_SCALE, SamplerSettings, sample
-from vendor_model.training.geometry_stages import (
+from vendor_model.training.geometry_model import (
     Velocity,
     bound,
     geometry_batches,
     geometry_parts,
     geometry_velocity,
+    voxel_decoder_of,
 )
 from vendor_model.training.objectives import (
     Latents,
@@ -27,7 +28,6 @@ from vendor_model.training.objectives import (
 )
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import distances_of, embedder_inputs
-from vendor_model.training.trainer import load_average
 
 LEAST_GAP = 0.02
 """Pairs whose overlaps with the truth differ by less say nothing, and do not count."""
@@ -37,7 +37,7 @@ def preference(run: Run) -> None:
     """From the stage that the recipe's `preferred_from` names, which also is the reference."""
     parts = geometry_parts(run, run.recipe.preferred_from).train()
     reference = geometry_parts(run, run.recipe.preferred_from).requires_grad_(False)
-    decoder = load_average(run.module("ss_decoder"), run.runs / "voxel_decoder").requires_grad_(False)
+    [decoder] = voxel_decoder_of(run, run.recipe.preferred_from).requires_grad_(False).values()
     rng = run.rng()
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:

@@ -43,12 +43,17 @@ MINIMUM_PIXELS = 120
 MIRROR_IMAGES = 0.9
 """Overlap of a solid with its mirror image from which on its two sides count as alike."""
 
+DISTURBED = 0.4
+"""Share of the point maps that are disturbed before they are trained on."""
+
 PICTURES, MASKS, MAPS = ("image", "rgb_image"), ("mask", "rgb_image_mask"), ("pointmap", "rgb_pointmap")
 POSE_LATENTS = ("6drotation_normalized", "translation", "scale", "translation_scale")
 
 
-def object_samples(scene: Scene, sizes: SampleSizes) -> Iterator[dict[str, np.ndarray]]:
-    """Every sufficiently visible object of a scene as named arrays, channels first, without a batch axis."""
+def object_samples(scene: Scene, sizes: SampleSizes, voxels: bool = True) -> Iterator[dict[str, np.ndarray]]:
+    """Every sufficiently visible object of a scene as named arrays, channels first, without a batch axis.
+
+    voxels: also `coords` and `features`, of the texture model's structured latent."""
     settings = PreprocessorSettings(size=sizes.picture)
     photo = prepare_photo(scene.photo, scene.point_map, settings)
     for index, (shape, pose) in enumerate(scene.objects):
@@ -63,17 +68,19 @@ def object_samples(scene: Scene, sizes: SampleSizes) -> Iterator[dict[str, np.nd
         latents = stored_pose(pose, inputs)
         if latents is None:
             continue
-        coords = shell_coords(occupied_voxels(distances), 1)
-        yield {
+        sample = {
             **stored_inputs(inputs, sizes.points),
             **latents,
             "distances": np.round(truncate(distances) * 127).astype(np.int8),
-            "coords": coords[:, 1:].numpy().astype(np.uint8),
-            "features": features(shape, coords, sizes.voxels).astype(np.float16),
             "visible_fraction": np.float32(scene.visible_fraction[index]),
             "category": np.array(shape.category),
             "kind": np.array(scene.kind),
         }
+        if voxels:
+            coords = shell_coords(occupied_voxels(distances), 1)
+            sample["coords"] = coords[:, 1:].numpy().astype(np.uint8)
+            sample["features"] = features(shape, coords, sizes.voxels).astype(np.float16)
+        yield sample
 
 
 def stored_inputs(inputs: Mapping[str, Tensor], points: int) -> dict[str, np.ndarray]:
@@ -148,11 +155,10 @@ def plain_inputs(batch: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def embedder_inputs(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str, Tensor]:
-    """Stored arrays of a batch to the condition embedder's inputs, photo and point map disturbed.
+    """Stored arrays of a batch to the condition embedder's inputs, in other light.
 
-    At run time the point map comes from the depth model, so it is disturbed here as that model errs: by a
-    smooth relative error, by grain, and in a quarter of the samples by losing all relief. One from a scanner
-    is exact, so of the rest half keep theirs.
+    Of the point maps DISTURBED are wrong by a smooth relative error and by grain, as those of a scanner or of
+    another depth model may be.
     """
     inputs, count = plain_inputs(batch), len(batch["image"])
     draw = partial(torch.randn, generator=rng, device=rng.device)
@@ -160,21 +166,10 @@ def embedder_inputs(batch: dict[str, Tensor], rng: torch.Generator) -> dict[str,
     for name in PICTURES:
         inputs[name] = (inputs[name] * brightness).clamp(0, 1)
     coarse = draw(count, 3, 4, 4) * 0.03
-    kind = torch.rand(count, generator=rng, device=rng.device).view(-1, 1, 1, 1)
-    flat, exact = kind < 0.25, kind >= 0.625
+    exact = torch.rand(count, generator=rng, device=rng.device).view(-1, 1, 1, 1) >= DISTURBED
     for name in MAPS:
         points = inputs[name]
         smooth = F.interpolate(coarse, points.shape[-2:], mode="bicubic", align_corners=True)
         grain = 0.005 * draw(points.shape)
-        relief = torch.where(flat, without_relief(points), points)
-        inputs[name] = torch.where(exact, points, relief + smooth * (0.3 + relief.abs()) + grain)
+        inputs[name] = torch.where(exact, points, points + smooth * (0.3 + points.abs()) + grain)
     return inputs
-
-
-def without_relief(point_map: Tensor, cells: int = 4) -> Tensor:
-    """Point maps (B, 3, H, W) reduced to `cells` means along each side and spread out again; gaps are filled
-    where a cell knows any point."""
-    valid = point_map.isfinite().all(1, keepdim=True)
-    known = point_map.where(valid, 0.0)
-    means = F.adaptive_avg_pool2d(known, cells) / F.adaptive_avg_pool2d(valid.float(), cells).clamp(min=1e-6)
-    return F.interpolate(means, point_map.shape[-2:], mode="bilinear", align_corners=False)

@@ -79,3 +79,9 @@ def fit(grids: Tensor, patch: int, channels: int) -> ShapeCode:
     scale = variance.clamp_min(1e-8) ** -0.25
     scale = scale / (variance * scale**2).mean().sqrt()
     return ShapeCode(mean.float(), basis.float().contiguous(), scale.float())
+
+
+def disturbed(tokens: Tensor, rng: torch.Generator) -> Tensor:
+    """Codes (B, T, C) with up to 0.4 deviations of noise each, as a flow model errs."""
+    amount = 0.4 * torch.rand(len(tokens), 1, 1, generator=rng, device=rng.device)
+    return tokens + amount * torch.randn(tokens.shape, generator=rng, device=rng.device)

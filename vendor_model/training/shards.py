@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +20,7 @@ from torch import Tensor
 
 from vendor_model.errors import UserError
 from vendor_model.training.samples import SampleSizes, object_samples
-from vendor_model.training.scenes import KINDS, make_scene
+from vendor_model.training.scenes import KINDS, Scene, make_scene
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,20 @@ def of_kinds(shard: dict[str, np.ndarray], name: str, kinds: Sequence[str]) -> n
     return np.isin(shard[name], kinds)
 
 
+Stored = tuple[list[dict[str, np.ndarray]], dict[str, np.ndarray]]
+"""What is stored of a scene: arrays by name of each of its objects, and of its own."""
+
+
+def whole_scene(scene: Scene, sizes: SampleSizes) -> Stored:
+    """Objects with their voxels, and photo and point map for the depth model."""
+    own = {
+        "photos": scene.photo,
+        "maps": scene.point_map[::2, ::2].clip(-6e4, 6e4).astype(np.float16),
+        "photo_kind": np.array(scene.kind),
+    }
+    return list(object_samples(scene, sizes)), own
+
+
 def write_shards(
     folder: Path,
     seed: int,
@@ -61,15 +75,18 @@ def write_shards(
     categories: Sequence[str],
     sizes: SampleSizes,
     workers: int = 1,
+    store: Callable[[Scene, SampleSizes], Stored] = whole_scene,
 ) -> None:
     """Write `count` shards, so many processes at a time, and print how fast; scene n of shard k depends on
-    (seed, k, n) alone. Shards that exist are kept."""
+    (seed, k, n) alone. Shards that exist are kept. store: what is kept of a scene, sent to the processes."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {number: folder / f"shard-{seed}-{number:05d}.npz" for number in range(count)}
     missing = [number for number, path in paths.items() if not path.exists()]
-    write = partial(_write_shard, folder, seed, scenes_per_shard, categories, sizes)
+    write = partial(_write_shard, folder, seed, scenes_per_shard, categories, sizes, store)
     started, done = time.monotonic(), 0
-    with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    threads = max(1, torch.get_num_threads() // workers)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, spawn, torch.set_num_threads, (threads,)) as pool:
         counts = map(write, missing) if workers == 1 else pool.map(write, missing)
         for number, objects in zip(missing, counts, strict=True):
             done += objects
@@ -83,19 +100,19 @@ def _write_shard(
     scenes_per_shard: int,
     categories: Sequence[str],
     sizes: SampleSizes,
+    store: Callable[[Scene, SampleSizes], Stored],
     number: int,
 ) -> int:
     """One shard, written whole or not at all; returns its number of objects."""
     size = sizes.photos[number % len(sizes.photos)]
-    samples, photos, maps, kinds = [], [], [], []
+    samples, scenes = [], []
     for index in range(scenes_per_shard):
         scene = make_scene(np.random.default_rng((seed, number, index)), size, categories=categories)
-        samples.extend(object_samples(scene, sizes))
-        photos.append(scene.photo)
-        maps.append(scene.point_map[::2, ::2].clip(-6e4, 6e4).astype(np.float16))
-        kinds.append(scene.kind)
-    path = folder / f"shard-{seed}-{number:05d}.npz"
-    save_shard(path, samples, photos=np.stack(photos), maps=np.stack(maps), photo_kind=np.array(kinds))
+        objects, own = store(scene, sizes)
+        samples.extend(objects)
+        scenes.append(own)
+    stacked = {name: np.stack([scene[name] for scene in scenes]) for name in scenes[0]}
+    save_shard(folder / f"shard-{seed}-{number:05d}.npz", samples, **stacked)
     return len(samples)
 
 

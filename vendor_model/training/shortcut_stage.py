@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from vendor_model.training.geometry_stages import (
+from vendor_model.training.geometry_model import (
     bound,
     geometry_batches,
     geometry_parts,

@@ -31,6 +31,7 @@ MOST_SKIPPED = 100
 class Schedule:
     """How long and how fast a stage learns. The paper trains with AdamW without weight decay.
 
+    final: share of the learning rate that it ends with; 1 for a stage from which another goes on at once.
     accumulate: batches whose gradients make one step, where memory holds no larger batch. muon: the matrices
     of transformer blocks learn by Muon (Jordan et al. 2024), the rest by AdamW.
     """
@@ -38,6 +39,7 @@ class Schedule:
     steps: int
     learning_rate: float
     warmup: int = 100
+    final: float = 0.02
     ema: float = 0.998
     clip: float = 1.0
     accumulate: int = 1
@@ -47,11 +49,12 @@ class Schedule:
 
 
 def rate_factor(step: int, schedule: Schedule) -> float:
-    """Linear warm-up, then a half cosine down to 2 % of the learning rate."""
+    """Linear warm-up, then a half cosine down to the final share of the learning rate."""
     if step < schedule.warmup:
         return (step + 1) / schedule.warmup
     progress = (step - schedule.warmup) / max(1, schedule.steps - schedule.warmup)
-    return 0.02 + 0.49 * (1 + math.cos(math.pi * min(1.0, progress)))
+    falling = (1 + math.cos(math.pi * min(1.0, progress))) / 2
+    return schedule.final + (1 - schedule.final) * falling
 
 
 def train(model: nn.Module, loss: Loss, batches: Iterator, schedule: Schedule, folder: Path) -> None:
@@ -146,9 +149,11 @@ def to_device(batch, device: torch.device):
 
 
 def load_average(model: nn.Module, folder: Path) -> nn.Module:
-    """The trained model of a stage: its moving average, strictly. Raises CheckpointError, also for a stage
-    that has not been trained."""
+    """The trained model of a stage: its moving average, strictly; of a ModuleDict those modules that it has,
+    whatever else the stage trained. Raises CheckpointError, also for a stage that has not been trained."""
     state = read_state(folder / "average.pt")
+    if isinstance(model, nn.ModuleDict):
+        state = {key: value for key, value in state.items() if key.partition(".")[0] in model}
     check_fit({key: tuple(value.shape) for key, value in state.items()}, model, folder / "average.pt")
     model.load_state_dict(state)
     return model.eval()

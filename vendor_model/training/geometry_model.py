@@ -1,0 +1,105 @@
+"""The first network in training: its parts, its samples, its latents, its velocity under a condition."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from vendor_model.sampling import TIME_SCALE
+from vendor_model.training.objectives import Latents
+from vendor_model.training.recipe import Run
+from vendor_model.training.samples import MAPS, MASKS, PICTURES, POSE_LATENTS, distances_of, mirrored
+from vendor_model.training.shape_latent import ShapeCode
+from vendor_model.training.shards import EVERYTHING, Selection
+from vendor_model.training.trainer import load_average
+
+GEOMETRY_INPUTS = (*PICTURES, *MASKS, *MAPS)
+GEOMETRY_SAMPLES = (*GEOMETRY_INPUTS, *POSE_LATENTS, "distances")
+"""What the stages of the geometry model read of each sample."""
+
+Velocity = Callable[..., Latents]
+"""velocity(latents, times (B,), told step (B,) = 0) with the condition bound to it, in float32."""
+
+
+def geometry_batches(run: Run, selection: Selection = EVERYTHING) -> Iterator[dict[str, Tensor]]:
+    """The selected samples as stored, for ever, half of them as in a mirror; the recipe's share of them with
+    the point maps that the depth model makes of their photos."""
+    rng = torch.Generator().manual_seed(run.own_seed(run.seed))
+    estimated = round(run.recipe.estimated * run.recipe.batch)
+    sources = (run.shards(), run.recipe.batch - estimated), (run.estimated_shards(), estimated)
+    streams = [shards.batches(GEOMETRY_SAMPLES, count, selection) for shards, count in sources if count]
+    for parts in zip(*streams, strict=True):
+        batch = {name: torch.cat([part[name] for part in parts]) for name in GEOMETRY_SAMPLES}
+        order = torch.randperm(run.recipe.batch, generator=rng)
+        yield mirrored({name: values[order] for name, values in batch.items()}, rng)
+
+
+def geometry_parts(run: Run, trained_in: str | None = None) -> nn.ModuleDict:
+    """Both networks of the first stage, new or as a stage left them. Raises CheckpointError."""
+    parts = nn.ModuleDict({name: run.module(name) for name in ("ss_condition_embedder", "ss_flow")})
+    return parts if trained_in is None else load_average(parts, run.runs / trained_in)
+
+
+def voxel_decoder_of(run: Run, stage: str | None) -> nn.ModuleDict:
+    """The voxel decoder, by its name, as a phase of the geometry model left it where that trains it too, else
+    as the stage `voxel_decoder` did. Raises CheckpointError."""
+    phase = run.recipe.phases.get(stage)
+    folder = stage if phase is not None and phase.through_voxels else "voxel_decoder"
+    return load_average(nn.ModuleDict({"ss_decoder": run.module("ss_decoder")}), run.runs / folder)
+
+
+def true_latents(batch: dict[str, Tensor], code: ShapeCode) -> Latents:
+    """Shape code and pose of a batch of samples."""
+    latents = {"shape": code.encode(distances_of(batch["distances"]))}
+    return latents | {name: batch[name][:, None] for name in POSE_LATENTS}
+
+
+def shown_conditions(count: int, unconditional: float, rng: torch.Generator) -> Tensor | None:
+    """Which samples (count,) keep their condition, 1 or 0; None when all do."""
+    if not unconditional:
+        return None
+    return (torch.rand(count, generator=rng, device=rng.device) >= unconditional).float()
+
+
+def geometry_velocity(
+    run: Run,
+    parts: nn.ModuleDict,
+    inputs: dict[str, Tensor],
+    drop: tuple[str, ...] = (),
+    shown: Tensor | None = None,
+) -> Velocity:
+    """Velocity of the flow model under the condition of `inputs`.
+
+    drop: inputs that count as zeros; shown: (B,), 0 for samples whose whole condition does.
+    """
+    tokens = condition_tokens(run, parts, inputs, drop)
+    if shown is not None:
+        tokens = tokens * shown.view(-1, 1, 1)
+    return velocity_under(run, parts["ss_flow"], tokens)
+
+
+def condition_tokens(
+    run: Run, parts: nn.ModuleDict, inputs: dict[str, Tensor], drop: tuple[str, ...] = ()
+) -> Tensor:
+    """Condition tokens (B, T, cond_channels) of `inputs`; drop: those that count as zeros."""
+    with run.half_precision():
+        return parts["ss_condition_embedder"](inputs, drop)
+
+
+def velocity_under(run: Run, flow: nn.Module, tokens: Tensor) -> Velocity:
+    """Velocity of a flow model under condition tokens."""
+    with run.half_precision():
+        context = flow.prepare_context(tokens)
+    return bound(run, flow, context)
+
+
+def bound(run: Run, flow: nn.Module, context) -> Velocity:
+    """The velocity of a flow model under a context, times and steps in 0..1."""
+
+    def velocity(latents: Latents, times: Tensor, told: Tensor | None = None) -> Latents:
+        told = times.new_zeros(1) if told is None else told
+        with run.half_precision():
+            predicted = flow(latents, times * TIME_SCALE, context, d=told * TIME_SCALE)
+        return {name: value.float() for name, value in predicted.items()}
+
+    return velocity

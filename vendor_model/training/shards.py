@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import time
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -141,8 +141,8 @@ class Shards:
         """The shards that there are now, without those found broken."""
         return [path for path in sorted(self.folder.glob("shard-*.npz")) if path not in self.broken]
 
-    def arrays(self) -> Iterator[dict[str, np.ndarray]]:
-        """Whole shards, for ever, each pass in a new order."""
+    def arrays(self, names: Collection[str] = ()) -> Iterator[dict[str, np.ndarray]]:
+        """Shards, for ever, each pass in a new order: of their arrays those named, or all."""
         while True:
             paths = self.paths()
             if not paths:
@@ -150,7 +150,7 @@ class Shards:
             for index in self.rng.permutation(len(paths)):
                 try:
                     with np.load(paths[index], allow_pickle=False) as file:
-                        yield {name: file[name] for name in file.files}
+                        yield {name: file[name] for name in file.files if not names or name in names}
                 except (OSError, ValueError, zipfile.BadZipFile) as error:
                     print(f"{paths[index].name} is left out: {error}", flush=True)
                     self.broken.add(paths[index])
@@ -178,7 +178,7 @@ class Shards:
     ) -> Iterator[dict[str, Tensor]]:
         """Batches of the named per-object arrays (equal shapes only), drawn from the selected objects of
         `mixed` shards at a time, or of more where those hold too few. Raises UserError when all do."""
-        shards = self.arrays()
+        shards = self.arrays((*names, "kind", "visible_fraction"))
         while True:
             pool, count = [], 0
             while len(pool) < mixed or count < size:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import bpy
 
-from . import marking, session
+from . import depth_files, marking, session
 from .core import masks
 from .core.errors import ArtistError
 from .core.shapes import Shape
@@ -103,6 +103,8 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
         refine_layout=settings.refine_layout,
         preset=settings.preset,
         memory=session.memory(),
+        depth=depth_files.known_depth(image),
+        focal_px=depth_files.focal_length(image),
     )
     reconstruction = Reconstruction(
         job,

@@ -42,7 +42,7 @@ def add_masks(folder: str | Path) -> list[SAM3D_PG_prompt]:
             f"There are no image files in “{folder}”; choose a folder with one mask per object."
         )
     return _add(
-        [(path.stem, masks.from_pixels(photos.mask_pixels(path), path.name), path.name) for path in files]
+        [(path.stem, masks.from_pixels(photos.file_pixels(path), path.name), path.name) for path in files]
     )
 
 
@@ -80,7 +80,7 @@ def _read(source: MaskSource) -> tuple[np.ndarray, str]:
     """The (H, W, 4) pixels of a source, and what it is called."""
     if isinstance(source, bpy.types.Image):
         return photos.pixels(source), source.name
-    return photos.mask_pixels(source), Path(source).name
+    return photos.file_pixels(source), Path(source).name
 
 
 def _add(found: Sequence[tuple[str, np.ndarray, str]]) -> list[SAM3D_PG_prompt]:

@@ -133,7 +133,8 @@ class SAM3D_PG_prompt(bpy.types.PropertyGroup):
 class SAM3D_PG_photo(bpy.types.PropertyGroup):
     """`Image.sam3d`: the objects pointed out in a photo.
 
-    file_digest: of the photo's file when it was loaded, '' for an image without one.
+    file_digest: of the photo's file when it was loaded, '' for an image without one; depth_file: see
+    `depth_files.set_depth`, '' to have the depth estimated.
     """
 
     prompts: CollectionProperty(type=SAM3D_PG_prompt)
@@ -144,6 +145,15 @@ class SAM3D_PG_photo(bpy.types.PropertyGroup):
         description="Where masks overlap, give the pixels to the smaller object; off: to both",
     )
     file_digest: StringProperty()
+    depth_file: StringProperty(subtype="FILE_PATH")
+    lens: FloatProperty(
+        name="Lens",
+        min=0,
+        soft_max=200,
+        precision=1,
+        description="Focal length of the photo's camera in mm, as of Blender's cameras, whose sensor is "
+        "36 mm on its longer side; 0: as the photo's file says, or estimated",
+    )
 
     def new_prompt(self, name: str = "") -> SAM3D_PG_prompt:
         """Append a prompt with a name and colour of its own, and make it the active one."""

@@ -10,6 +10,7 @@ from the photo's camera, which stands in the origin of the .glb.
 import argparse
 import sys
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -39,6 +40,10 @@ def scene_mesh(name: str, made: Reconstruction) -> SceneMesh:
     return SceneMesh(name, made.surface, rotation.numpy(), pose.translation @ CAMERA_TO_Z_UP, pose.scale)
 
 
+SENSOR_MM = 36.0
+"""What a lens is measured by: the longer side of the picture, as in Blender's cameras."""
+
+
 def mesh_file(names: list[str], made: list[Reconstruction]) -> bytes:
     """The objects as binary glTF."""
     return encode_glb([scene_mesh(name, one) for name, one in zip(names, made, strict=True)])
@@ -54,14 +59,16 @@ ENCODERS = {".glb": mesh_file, ".ply": splat_file}
 
 
 def read_point_map(path: Path) -> np.ndarray:
-    """(h, w, 3) float32 of a .npy file. Raises UserError."""
+    """Points (h, w, 3) or depth (h, w), float32, of a .npy file. Raises UserError."""
     try:
         points = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
         raise UserError(f"The point map '{path.name}' cannot be read ({error}): give a .npy file.") from None
-    if points.ndim != 3 or points.shape[2] != 3 or points.dtype.kind != "f":
+    is_map = points.ndim == 2 or (points.ndim == 3 and points.shape[2] == 3)
+    if not is_map or points.dtype.kind != "f":
         raise UserError(
-            f"The point map '{path.name}' is {points.dtype} of shape {points.shape}: give floats (h, w, 3)."
+            f"The point map '{path.name}' is {points.dtype} of shape {points.shape}: "
+            "give floats (h, w, 3), or (h, w) for depth alone."
         )
     return points.astype(np.float32)
 
@@ -72,8 +79,10 @@ def run(arguments: argparse.Namespace) -> None:
     if suffix not in ENCODERS:
         raise UserError(f"The output ends in {suffix!r}: name a file that ends in {' or '.join(ENCODERS)}.")
     photo = read_photo(arguments.photo)
+    if arguments.lens is not None:
+        photo = replace(photo, focal_px=arguments.lens / SENSOR_MM * max(photo.size))
     masks = [read_mask(path, photo.size) for path in arguments.mask]
-    known_points = None if arguments.point_map is None else read_point_map(arguments.point_map)
+    known_depth = None if arguments.point_map is None else read_point_map(arguments.point_map)
     seconds, current, started = {}, "model", time.perf_counter()
 
     def progress(stage: str, fraction: float) -> None:
@@ -84,7 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     pipeline = Pipeline.load(arguments.model, arguments.device, arguments.memory)
     pipeline.notify = partial(print, file=sys.stderr)
-    scene = pipeline.set_photo(photo, progress, known_points)
+    scene = pipeline.set_photo(photo, progress, known_depth)
     if arguments.points is not None:
         arguments.points.write_bytes(encode_point_cloud(*preview(scene.point_map.points, photo.rgb)))
     made = pipeline.reconstruct(
@@ -111,7 +120,14 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True, help="scene.glb or scene.ply")
     parser.add_argument("--model", type=Path, default=MINI, help="model folder (default: the embedded one)")
     parser.add_argument(
-        "--point-map", type=Path, help="point map of your own: .npy (h, w, 3), x left, y up, z forward"
+        "--point-map",
+        type=Path,
+        help="of your own: .npy, points (h, w, 3), x left, y up, z forward, or depth (h, w) along the axis",
+    )
+    parser.add_argument(
+        "--lens",
+        type=float,
+        help="focal length in mm, the photo's longer side being 36 mm (default: the file's, or estimated)",
     )
     parser.add_argument("--points", type=Path, help="also write the photo's coloured point cloud, a .ply")
     parser.add_argument("--seed", type=int, default=0)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vendor_model.errors import PhotoError
 from vendor_model.focal import fit_focal, intrinsics_px
+from vendor_model.layout.frames import rays_through_pixels
 from vendor_model.models.moge import MoGe
 from vendor_model.types import Photo, PointMap
 
@@ -32,12 +33,22 @@ def estimate_point_map(model: MoGe, photo: Photo) -> PointMap:
     return _point_map(to_camera_axes(points), focal)
 
 
-def external_point_map(points: np.ndarray, size: tuple[int, int], focal_px: float | None = None) -> PointMap:
+def external_point_map(known: np.ndarray, size: tuple[int, int], focal_px: float | None = None) -> PointMap:
     """A point map from elsewhere, brought to the photo's size by nearest sampling.
 
-    points: (h, w, 3) camera axes (x left, y up, z forward), not finite where unknown. size: (H, W).
-    focal_px: of the photo, estimated from the points if None. Raises PhotoError as estimate_point_map.
+    known: points (h, w, 3) in camera axes (x left, y up, z forward), or depth (h, w) along the camera's axis;
+    not finite where unknown. size: (H, W). focal_px: of the photo, estimated from points if None. Raises
+    PhotoError as estimate_point_map, and for depth without a focal length.
     """
+    if known.ndim == 3:
+        points = known
+    elif focal_px is None:
+        raise PhotoError(
+            "A depth map fits any lens and the photo's file does not name its own: "
+            "give the focal length, or a point map instead."
+        )
+    else:
+        points = unprojected(known, focal_px * known.shape[1] / size[1])
     resized = F.interpolate(
         torch.tensor(points, dtype=torch.float32).permute(2, 0, 1)[None], size, mode="nearest"
     )
@@ -49,6 +60,15 @@ def external_point_map(points: np.ndarray, size: tuple[int, int], focal_px: floa
     else:
         focal = focal_px / (math.hypot(*size) / 2)
     return replace(_point_map(points, focal), handed_in=True)
+
+
+def unprojected(depth: np.ndarray, focal_px: float) -> np.ndarray:
+    """(h, w) depth along the camera's axis -> (h, w, 3) float32 points in camera axes. The camera looks at
+    the picture's middle; focal_px is in the depth map's own pixels."""
+    height, width = depth.shape
+    intrinsics = intrinsics_px(focal_px / (math.hypot(height, width) / 2), width, height)
+    centres = np.stack(np.indices(depth.shape)[::-1], axis=-1) + 0.5
+    return (rays_through_pixels(centres, intrinsics) * depth[..., None]).astype(np.float32)
 
 
 def to_camera_axes(points: np.ndarray) -> np.ndarray:

@@ -106,17 +106,17 @@ class Pipeline:
 
     @torch.no_grad()
     def set_photo(
-        self, photo: Photo, progress: Progress, known_points: np.ndarray | None = None
+        self, photo: Photo, progress: Progress, known_depth: np.ndarray | None = None
     ) -> PhotoScene:
         """Point map and pictures of a photo.
 
-        known_points: (h, w, 3) in the camera frame from a scanner or another model, in place of the depth
-        model's. Raises PhotoError when there is no surface to be seen.
+        known_depth: from a scanner, a renderer or another model in place of the depth model's, as in
+        `external_point_map`. Raises PhotoError when there is no surface to be seen.
         """
-        if known_points is None:
+        if known_depth is None:
             (point_map,) = self._stage("depth", [photo], self._estimate_points, progress)
         else:
-            point_map = external_point_map(known_points, photo.size, photo.focal_px)
+            point_map = external_point_map(known_depth, photo.size, photo.focal_px)
         return prepare_scene(self.config, photo, point_map)
 
     @torch.no_grad()

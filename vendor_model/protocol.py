@@ -11,7 +11,7 @@ import json
 from dataclasses import dataclass
 from enum import StrEnum
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 STAGES = {
     "model": "Loading the model",
@@ -52,6 +52,18 @@ class PhotoFile:
 
     path: an image file, or in the job's folder a .npy file of (H, W, 3) uint8 sRGB, upright.
     key: changes whenever the content does; the worker keeps what it derived from the last key.
+    """
+
+    path: str
+    key: str
+
+
+@dataclass(frozen=True)
+class DepthFile:
+    """What a scanner, a renderer or another model knows of a photo's depth, at any resolution.
+
+    path: .npy file of (h, w) float32, depth along the camera's axis, or (h, w, 3) float32, points in the
+    camera frame (x left, y up, z forward); not finite where unknown. key: changes whenever the content does.
     """
 
     path: str
@@ -103,7 +115,8 @@ class FindObjects:
 class Reconstruct:
     """Make one object of each mask; answered by `Reconstructed`.
 
-    masks: .npy files of (H, W) bool, of the photo's size.
+    masks: .npy files of (H, W) bool, of the photo's size. depth: in place of the depth model's, or None.
+    focal_px: focal length in pixels, where the artist knows better than the photo's file, or None.
     refine_layout: match each pose to its mask afterwards; preset: a name in the model's configuration that
     says how to sample; for both, None leaves it to the configuration. memory: a `residency.MemoryMode`, or
     None to have it chosen from the memory that is free.
@@ -117,6 +130,8 @@ class Reconstruct:
     refine_layout: bool | None = None
     preset: str | None = None
     memory: str | None = None
+    depth: DepthFile | None = None
+    focal_px: float | None = None
 
 
 @dataclass(frozen=True)
@@ -316,6 +331,8 @@ def decode(line: bytes) -> object:
         cls = _MESSAGES[values.pop("message")]
         if "photo" in values:
             values["photo"] = PhotoFile(**values["photo"])
+        if values.get("depth") is not None:
+            values["depth"] = DepthFile(**values["depth"])
         if "objects" in values:
             values["objects"] = tuple(ObjectFiles(**entry) for entry in values["objects"])
         if "kind" in values:

@@ -8,6 +8,7 @@ outlives the program that started it.
 """
 
 import argparse
+import dataclasses
 import os
 from pathlib import Path
 from typing import NoReturn
@@ -27,7 +28,7 @@ class ModelJobs:
         self._checkpoint = checkpoint
         self._pipeline = self._pipeline_memory = None
         self._photo_key: str | None = None
-        self._photo = self._scene = None
+        self._photo = self._scene = self._scene_key = None
         self._segmenter = self._segmenter_model = self._segmenter_photo_key = None
 
     def handlers(self) -> dict[type, Handler]:
@@ -61,10 +62,16 @@ class ModelJobs:
         import numpy as np
 
         photo = self._read_photo(request, progress)
+        if request.focal_px is not None:
+            photo = dataclasses.replace(photo, focal_px=request.focal_px)
         masks = [np.load(path, allow_pickle=False) for path in request.masks]
+        depth = None if request.depth is None else np.load(request.depth.path, allow_pickle=False)
         pipeline = self._load_pipeline(request.memory, progress)
-        if self._scene is None:
-            self._scene = pipeline.set_photo(photo, progress)
+        scene_key = request.photo.key, request.depth and request.depth.key, request.focal_px
+        if self._scene_key != scene_key:
+            self._scene_key = None
+            self._scene = pipeline.set_photo(photo, progress, depth)
+            self._scene_key = scene_key
         made = pipeline.reconstruct(
             self._scene, masks, request.seed, progress, request.refine_layout, request.preset
         )
@@ -137,7 +144,6 @@ class ModelJobs:
             progress("photo", 0.0)
             self._photo = _load_photo(Path(request.photo.path), Path(request.folder))
             self._photo_key = request.photo.key
-            self._scene = None
         return self._photo
 
 

@@ -111,8 +111,8 @@ def content(image: bpy.types.Image) -> Path | np.ndarray:
     return path if is_as_filed else rgb(image)
 
 
-def mask_pixels(path: str | Path) -> np.ndarray:
-    """(H, W, 4) float32 of a mask's image file, top row first. Raises ArtistError as `load` does."""
+def file_pixels(path: str | Path) -> np.ndarray:
+    """(H, W, 4) float32 of an image file, as `pixels`. Raises ArtistError as `load` does."""
     image, is_new = _open(path)
     try:
         return pixels(image)

@@ -6,7 +6,7 @@ from typing import ClassVar
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from .. import actions, installation, session
+from .. import actions, depth_files, installation, session
 from ..core.errors import ArtistError
 from ..worker import environment
 from ..worker.jobs import JobState
@@ -131,6 +131,29 @@ class SAM3D_OT_remove_object(NeedsPhoto, Action, bpy.types.Operator):
         actions.remove_object(self.object or None)
 
 
+class SAM3D_OT_set_depth(NeedsPhoto, PicksFile, Action, bpy.types.Operator):
+    """Place and shape objects by the depth in a file: an EXR such as Blender's Depth pass, or a .npy of depth
+    or of points from a scanner"""
+
+    bl_idname = "sam3d.set_depth"
+    bl_label = "Depth from File"
+
+    filter_glob: StringProperty(default="*.exr;*.npy", options={"HIDDEN"})
+
+    def act(self, context):
+        depth_files.set_depth(self.filepath)
+
+
+class SAM3D_OT_clear_depth(NeedsPhoto, Action, bpy.types.Operator):
+    """Have the photo's depth estimated again"""
+
+    bl_idname = "sam3d.clear_depth"
+    bl_label = "Remove Depth"
+
+    def act(self, context):
+        depth_files.clear_depth()
+
+
 class SAM3D_OT_reconstruct(NeedsPhoto, RunsJob, bpy.types.Operator):
     """Make a mesh of every object that is marked in the photo, where it stands there"""
 
@@ -237,6 +260,8 @@ CLASSES = (
     SAM3D_OT_load_photo,
     SAM3D_OT_add_object,
     SAM3D_OT_remove_object,
+    SAM3D_OT_set_depth,
+    SAM3D_OT_clear_depth,
     SAM3D_OT_reconstruct,
     SAM3D_OT_cancel,
     SAM3D_OT_view_through_camera,

@@ -33,6 +33,7 @@ class ReconstructPanel:
         column.prop(settings, "preset")
         column.prop(settings, "seed")
         column.prop(settings, "refine_layout")
+        draw_camera(column, settings.photo.sam3d)
         if actions.is_reconstructing():
             draw_progress(layout, actions.reconstruction.job, "sam3d.cancel")
         else:
@@ -45,6 +46,17 @@ class ReconstructPanel:
         if actions.reconstruction:
             draw_sentence(layout, actions.reconstruction.job.notice, icon="INFO")
         layout.operator("sam3d.view_through_camera", icon="VIEW_CAMERA")
+
+
+def draw_camera(layout, photo) -> None:
+    """What is known of the camera and of the depth. photo: `Image.sam3d`."""
+    layout.prop(photo, "lens", text="Lens (mm)" if photo.lens else "Lens (automatic)")
+    if not photo.depth_file:
+        layout.operator("sam3d.set_depth", text="Depth from File…", icon="EMPTY_SINGLE_ARROW")
+        return
+    row = layout.row()
+    row.label(text=bpy.path.basename(photo.depth_file), icon="EMPTY_SINGLE_ARROW")
+    row.operator("sam3d.clear_depth", text="", icon="X", emboss=False)
 
 
 def draw_progress(layout, job, cancel: str) -> None:

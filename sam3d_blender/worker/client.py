@@ -111,10 +111,13 @@ class WorkerClient:
         refine_layout: bool | None = None,
         preset: str | None = None,
         memory: str | None = None,
+        depth: np.ndarray | None = None,
+        focal_px: float | None = None,
     ) -> Job:
         """Make one object of each mask. Result: `jobs.ReconstructedScene`.
 
-        masks: (H, W) bool each; refine_layout, preset, memory: as in `protocol.Reconstruct`.
+        masks: (H, W) bool each; depth: (h, w) or (h, w, 3) as in `protocol.DepthFile`; refine_layout, preset,
+        memory, focal_px: as in `protocol.Reconstruct`.
         """
         return self._submit(
             lambda job, folder: protocol.Reconstruct(
@@ -126,6 +129,8 @@ class WorkerClient:
                 refine_layout,
                 preset,
                 memory,
+                None if depth is None else _depth_file(depth, folder),
+                focal_px,
             )
         )
 
@@ -344,11 +349,18 @@ class WorkerClient:
         job.end(state, message)
 
 
+def _depth_file(depth: np.ndarray, folder: Path) -> protocol.DepthFile:
+    return protocol.DepthFile(write_array(folder, "depth", depth), _digest(depth))
+
+
+def _digest(array: np.ndarray) -> str:
+    return f"{array.shape} {hashlib.blake2b(np.ascontiguousarray(array)).hexdigest()}"
+
+
 def _photo_file(photo: Path | np.ndarray, folder: Path) -> protocol.PhotoFile:
     if isinstance(photo, np.ndarray):
         pixels = np.ascontiguousarray(photo)
-        key = f"{pixels.shape} {hashlib.blake2b(pixels).hexdigest()}"
-        return protocol.PhotoFile(write_array(folder, "photo", pixels), key)
+        return protocol.PhotoFile(write_array(folder, "photo", pixels), _digest(pixels))
     path = Path(photo).absolute()
     try:
         facts = path.stat()

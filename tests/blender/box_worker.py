@@ -1,8 +1,9 @@
 """A worker with the real door and a very plain model: every mask becomes a box that fills it.
 
 Segmentation: the box, and a square around each positive click. Geometry: the camera's focal length is the
-photo's width, and each box stands DEPTH in front of it, turned by ROTATION, its centre on the middle of the
-mask's bounding box, its longest side as large as the mask is high. Seed 99 never ends by itself.
+photo's width unless given, and each box stands at the median of the depth that is given for the photo, else
+DEPTH, in front of it, turned by ROTATION, its centre on the middle of the mask's bounding box, its longest
+side as large as the mask is high. Seed 99 never ends by itself.
 """
 
 import time
@@ -74,19 +75,23 @@ def reconstruct(request, progress):
     while request.seed == 99:
         time.sleep(0.02)
         progress("geometry", 0.5)
-    objects = tuple(box(request.folder, i, np.load(path)) for i, path in enumerate(request.masks))
-    intrinsics = ((width, 0.0, width / 2), (0.0, width, height / 2), (0.0, 0.0, 1.0))
+    focal = request.focal_px or float(width)
+    depth = float(np.nanmedian(np.load(request.depth.path))) if request.depth else DEPTH
+    objects = tuple(
+        box(request.folder, i, np.load(path), depth, focal) for i, path in enumerate(request.masks)
+    )
+    intrinsics = ((focal, 0.0, width / 2), (0.0, focal, height / 2), (0.0, 0.0, 1.0))
     return protocol.Reconstructed(
         request.job, objects, intrinsics, height, width, progress.seconds(), peak_memory()
     )
 
 
-def box(folder: str, number: int, mask: np.ndarray) -> protocol.ObjectFiles:
+def box(folder: str, number: int, mask: np.ndarray, depth: float, focal: float) -> protocol.ObjectFiles:
     height, width = mask.shape
     rows, columns = np.nonzero(mask)
-    across = (columns.min() + columns.max() + 1 - width) / 2 / width
-    down = (rows.min() + rows.max() + 1 - height) / 2 / width
-    scale = float(np.ptp(rows) + 1) / width * DEPTH
+    across = (columns.min() + columns.max() + 1 - width) / 2 / focal
+    down = (rows.min() + rows.max() + 1 - height) / 2 / focal
+    scale = float(np.ptp(rows) + 1) / focal * depth
     w, x, y, z = ROTATION
     turn = np.array(
         [
@@ -95,7 +100,7 @@ def box(folder: str, number: int, mask: np.ndarray) -> protocol.ObjectFiles:
             [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
         ]
     )
-    centre = np.array([-across * DEPTH, -down * DEPTH, DEPTH]) - scale * (OFFSET @ turn)
+    centre = depth * np.array([-across, -down, 1]) - scale * (OFFSET @ turn)
     corners = np.array([[i, j, k] for i in (0, 1) for j in (0, 1) for k in (0, 1)], np.float32)
     vertices = (corners - 0.5) * np.array([0.5, 0.4, 0.6], np.float32) + OFFSET
     quads = ((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3))

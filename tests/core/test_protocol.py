@@ -23,6 +23,9 @@ MESSAGES = [
     protocol.FindObjects(8, "/tmp/job", PHOTO, "gelber Stuhl “Ü”", "facebook/sam3"),
     protocol.Reconstruct(3, "/tmp/job", PHOTO, ("a.npy", "b.npy"), 42, refine_layout=False),
     protocol.Reconstruct(3, "/tmp/job", PHOTO, ("a.npy",), 42, preset="draft", memory="low"),
+    protocol.Reconstruct(
+        3, "/tmp/job", PHOTO, ("a.npy",), 42, depth=protocol.DepthFile("d.npy", "key"), focal_px=500.5
+    ),
     protocol.ObtainModel(5, "/tmp/job", "/addon/official", "/data/big"),
     protocol.ObtainModel(5, "/tmp/job", "/addon/official", "/data/big", "/downloads/big"),
     protocol.Status(4, "/tmp/job"),

@@ -95,6 +95,18 @@ def test_external_map_gets_the_camera_that_its_points_fit():
     assert point_map.intrinsics[0, 0] == pytest.approx(FOCAL_PX * 2, rel=0.02)
 
 
+def test_depth_along_the_axis_becomes_the_points_of_the_lens():
+    points = true_points() * [-1, -1, 1]
+    depth = points[..., 2].copy()
+    depth[:5, :5] = np.nan
+    point_map = external_point_map(depth, (HEIGHT * 2, WIDTH * 2), FOCAL_PX * 2)
+    np.testing.assert_allclose(point_map.points[10::2, ::2], points[5:], rtol=1e-4, atol=1e-5)
+    assert np.isnan(point_map.points[:10, :10]).all()
+    assert point_map.intrinsics[0, 0] == pytest.approx(FOCAL_PX * 2) and point_map.handed_in
+    with pytest.raises(PhotoError, match="give the focal length"):
+        external_point_map(depth, (HEIGHT, WIDTH))
+
+
 def test_external_map_that_fits_no_camera_is_refused():
     mirrored = true_points()
     with pytest.raises(PhotoError, match="No camera"):

@@ -1,5 +1,6 @@
 """The worker's handlers: what they keep between jobs, and what they hand to the model and back."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -33,9 +34,10 @@ class RecordingPipeline:
         cls.memory = memory
         return cls.last
 
-    def set_photo(self, photo, progress):
+    def set_photo(self, photo, progress, known_depth=None):
         progress("depth", 0.0)
-        self.calls.append(("set_photo", photo.size))
+        told = photo.focal_px, None if known_depth is None else known_depth.tolist()
+        self.calls.append(("set_photo", photo.size, *[one for one in told if one is not None]))
         return SimpleNamespace(point_map=PointMap(np.zeros((*photo.size, 3), np.float32), INTRINSICS))
 
     def reconstruct(self, scene, masks, seed, progress, refine_layout, preset):
@@ -121,6 +123,17 @@ def test_depth_of_the_same_photo_is_measured_once(jobs, tmp_path):
     assert [call[0] for call in RecordingPipeline.last.calls] == ["set_photo", "reconstruct", "reconstruct"]
     run(jobs, reconstruct(tmp_path, "b", height=6))
     assert RecordingPipeline.last.calls[3] == ("set_photo", (6, 4))
+
+
+def test_another_depth_or_lens_is_another_scene_and_the_same_is_not(jobs, tmp_path):
+    np.save(tmp_path / "depth.npy", np.full((1, 1), 2, np.float32))
+    plain = reconstruct(tmp_path, "a")
+    measured = dataclasses.replace(plain, depth=protocol.DepthFile(str(tmp_path / "depth.npy"), "d"))
+    through_lens = dataclasses.replace(measured, focal_px=50.0)
+    for request in (plain, measured, measured, through_lens, through_lens, plain):
+        run(jobs, request)
+    scenes = [call[2:] for call in RecordingPipeline.last.calls if call[0] == "set_photo"]
+    assert scenes == [(), ([[2.0]],), (50.0, [[2.0]]), ()]
 
 
 def test_model_is_loaded_anew_for_another_memory_mode_and_its_notices_are_sent(jobs, tmp_path):

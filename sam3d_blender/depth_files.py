@@ -1,0 +1,55 @@
+"""Depth of the photo from a scanner, a render or another program. Refusals are `ArtistError`s."""
+
+from pathlib import Path
+
+import bpy
+import numpy as np
+
+from .core import depth
+from .core.errors import ArtistError
+from .core.frames import SENSOR_WIDTH
+from .scene import photo as photos
+from .selection import current_photo
+
+
+def set_depth(path: str | Path) -> None:
+    """Have the photo's objects made to measure: with the depth in a file in place of the depth model's.
+
+    An .exr of one layer whose first channel is the depth along the camera's axis, as Blender's Depth pass, or
+    a .npy that holds the same, or points (h, w, 3), x left, y up, z forward. At any resolution; the objects
+    come out in its unit of length.
+    """
+    photo = current_photo()
+    path = Path(bpy.path.abspath(str(path)))
+    _read(path, photo)
+    photo.sam3d.depth_file = str(path)
+
+
+def clear_depth() -> None:
+    """Leave the photo's depth to the depth model again."""
+    current_photo().sam3d.depth_file = ""
+
+
+def known_depth(photo: bpy.types.Image) -> np.ndarray | None:
+    """As `core.depth.from_array`, of the photo's depth file; None when it has none."""
+    told = photo.sam3d.depth_file
+    return _read(Path(bpy.path.abspath(told)), photo) if told else None
+
+
+def focal_length(photo: bpy.types.Image) -> float | None:
+    """In pixels, of the lens that the artist gave; None when they gave none."""
+    return photo.sam3d.lens / SENSOR_WIDTH * max(photos.size(photo)) if photo.sam3d.lens else None
+
+
+def _read(path: Path, photo: bpy.types.Image) -> np.ndarray:
+    suffix = path.suffix.lower()
+    if suffix == ".exr":
+        values = photos.file_pixels(path)[..., 0]
+    elif suffix == ".npy":
+        try:
+            values = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise ArtistError(f"“{path}” cannot be read; choose a .npy file of numbers.") from error
+    else:
+        raise ArtistError(f"“{path.name}” is no depth file; choose an .exr or a .npy.")
+    return depth.from_array(values, photos.size(photo), path.name)

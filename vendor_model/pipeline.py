@@ -43,6 +43,9 @@ from vendor_model.surface.photo_colors import color_from_photo
 from vendor_model.types import Gaussians, Photo, PointMap, Pose, Progress, Reconstruction, Surface
 from vendor_model.voxels import occupied, sparse_structure
 
+SAMPLING_SHARE = 0.1
+"""Of the time for a shape that is fitted, about what sampling takes; the rest is the fit's."""
+
 
 @dataclass(frozen=True)
 class PhotoScene:
@@ -202,6 +205,7 @@ class Pipeline:
         """
         generator = torch.Generator().manual_seed(seed)
         settings = geometry_sampler(config)
+        sampling = 1.0 if seen is None else SAMPLING_SHARE
         told = step_size(settings, self.device)
         with self.models.running("ss_flow") as flow:
             context = flow.prepare_context(tokens, self.models.keeps_context)
@@ -210,7 +214,7 @@ class Pipeline:
                 partial(flow, context=flow.unconditional_context(), d=told),
                 draw_noise(flow.latent_shapes(), generator, self.device),
                 settings,
-                lambda done, _: on_step(done / settings.inference_steps),
+                lambda done, _: on_step(sampling * done / settings.inference_steps),
             )
         del context  # the decoder needs its room
         pose_latents = {name: value.cpu().double() for name, value in latents.items() if name != "shape"}
@@ -219,17 +223,25 @@ class Pipeline:
         shape = latents["shape"]
         with self.models.running("ss_decoder") as decoder:
             if seen is not None:
-                shape, pose = self._fitted(decoder, shape, pose, *seen)
+                shape, pose = self._fitted(
+                    decoder, shape, pose, *seen, lambda done: on_step(sampling + (1 - sampling) * done)
+                )
             logits = decoder(tokens_to_grid(shape))
         coords, factor = sparse_structure(logits, config.downsample_ss_dist, generator=generator)
         return Shape(occupied(logits), coords, replace(pose, scale=pose.scale * factor), generator)
 
     def _fitted(
-        self, decoder: nn.Module, shape: Tensor, pose: Pose, point_map: PointMap, mask: np.ndarray
+        self,
+        decoder: nn.Module,
+        shape: Tensor,
+        pose: Pose,
+        point_map: PointMap,
+        mask: np.ndarray,
+        on_step: Callable[[float], None],
     ) -> tuple[Tensor, Pose]:
         """Shape latent and pose after `fit_geometry`."""
         precision = search_dtype(self.device)
-        # PyTorch's float32 convolution of one small grid on a CPU takes eight times as long as of two.
+        # A float32 convolution of one small grid takes PyTorch on a CPU several times as long as of two.
         rows = 2 if self.device.type == "cpu" and precision == torch.float32 else 1
 
         def decode(latent: Tensor) -> Tensor:
@@ -237,7 +249,7 @@ class Pipeline:
                 return decoder(tokens_to_grid(latent.to(self.device).expand(rows, -1, -1)))[:1].float().cpu()
 
         with torch.enable_grad():
-            fit = fit_geometry(decode, shape.cpu(), pose, point_map, mask)
+            fit = fit_geometry(decode, shape.cpu(), pose, point_map, mask, on_step=on_step)
         return fit.shape.to(self.device), fit.pose
 
     def sample_texture(

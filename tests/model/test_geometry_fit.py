@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from vendor_model.errors import Cancelled
 from vendor_model.evaluation.generated import known_photos
 from vendor_model.evaluation.subjects import quietly, seen
 from vendor_model.layout.frames import rays_through_pixels
@@ -153,6 +154,22 @@ def test_the_embedded_model_follows_a_point_map_that_it_is_given(photo):
     fitted = overlap()
     pipeline.config = replace(pipeline.config, geometry_fit=False)
     assert scene.point_map.handed_in and fitted > overlap() + 0.1
+
+
+def test_a_fit_tells_how_far_it_is_and_can_be_given_up(photo):
+    pipeline = Pipeline.load(MINI_FOLDER, "cpu")
+    scene, _ = seen(pipeline, photo, True)
+    fractions = []
+
+    def until_half(stage: str, fraction: float) -> None:
+        if stage == "geometry":
+            fractions.append(fraction)
+            if fraction > 0.5:
+                raise Cancelled
+
+    with pytest.raises(Cancelled):
+        pipeline.reconstruct(scene, [photo.subjects[0].mask], 0, until_half)
+    assert fractions == sorted(fractions) and 10 < len(fractions) and fractions[-1] < 0.6
 
 
 def test_the_models_own_depth_is_not_followed(photo):

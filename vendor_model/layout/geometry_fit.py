@@ -68,10 +68,12 @@ def fit_geometry(
     point_map: PointMap,
     mask: np.ndarray,
     settings: FitSettings = FitSettings(),
+    on_step: Callable[[float], None] = lambda done: None,
 ) -> Fit:
     """Shape latent (1, T, C) and pose, moved towards what mask (H, W) bool and point map tell.
 
-    decode: latents (1, T, C) to logits (1, 1, R, R, R), differentiable. Where the point map shows nothing of
+    decode: latents (1, T, C) to logits (1, 1, R, R, R), differentiable. on_step: told how much is done, 0..1,
+    before each step; what it raises ends the search. Where the point map shows nothing of
     the object, or nothing better is found, both come back as they were.
 
     First the pose alone is sought, from several turns of the object: were the shape free from the start, it
@@ -89,7 +91,13 @@ def fit_geometry(
     starts = MovedPose(pose, upright_turns(settings.starts))
     before = float(error(predicted, starts)[0].detach())
     groups = [{"params": starts.parameters, "lr": settings.pose_rate}]
-    _descend(lambda: error(predicted, starts).sum(), groups, settings.pose_steps)
+    steps = settings.pose_steps + settings.steps
+    _descend(
+        lambda: error(predicted, starts).sum(),
+        groups,
+        settings.pose_steps,
+        lambda step: on_step(step / steps),
+    )
     errors = error(predicted, starts).detach()
     best = int(errors.argmin())
     posed = MovedPose(starts.pose(best if errors[best] < settings.clearly * errors[0] else 0))
@@ -105,6 +113,7 @@ def fit_geometry(
         ),
         groups,
         settings.steps,
+        lambda step: on_step((settings.pose_steps + step) / steps),
     )
     latent = latent.detach()
     logits = decode(latent).detach()
@@ -114,11 +123,14 @@ def fit_geometry(
     return Fit(shape, pose, before, before)
 
 
-def _descend(loss: Callable[[], Tensor], groups: list[dict], steps: int) -> None:
+def _descend(
+    loss: Callable[[], Tensor], groups: list[dict], steps: int, on_step: Callable[[int], None]
+) -> None:
     """Adam, down to a tenth of the rates."""
     optimizer = torch.optim.Adam(groups)
     schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
-    for _ in range(steps):
+    for step in range(steps):
+        on_step(step)
         optimizer.zero_grad()
         loss().backward()
         optimizer.step()

@@ -10,7 +10,7 @@ from torch import nn
 
 from vendor_model.errors import CheckpointError, UserError
 from vendor_model.training import distributed
-from vendor_model.training.trainer import Schedule, make_optimizers, train
+from vendor_model.training.trainer import Schedule, make_optimizers, rate_factor, train
 
 
 def learn(folder, steps=4, width=1, data=None, **options) -> nn.Module:
@@ -20,6 +20,16 @@ def learn(folder, steps=4, width=1, data=None, **options) -> nn.Module:
     batches = iter(data if data is not None else [torch.ones(4, width)] * 200)
     train(model, lambda x: ((model(x) - 3).square().mean(), {}), batches, schedule, folder)
     return model
+
+
+def test_the_rate_warms_up_and_falls_to_its_final_share_or_stays():
+    falling = Schedule(110, 1.0, warmup=10)
+    assert [rate_factor(step, falling) for step in (0, 9, 10)] == pytest.approx([0.1, 1, 1])
+    assert rate_factor(60, falling) == pytest.approx(0.51) and rate_factor(110, falling) == pytest.approx(
+        0.02
+    )
+    staying = Schedule(110, 1.0, warmup=10, final=1.0)
+    assert {rate_factor(step, staying) for step in range(9, 111)} == {1.0}
 
 
 def test_accumulated_gradients_are_those_of_the_whole_batch(tmp_path):

@@ -44,14 +44,9 @@ def flow_matching(
     weights: Mapping[str, float],
     times: Tensor,
     rng: torch.Generator,
-    noise_scale: float = 1.0,
 ) -> tuple[Tensor, dict[str, float]]:
-    """L = Σ_m λ_m E‖v^m − v_θ^m(x_τ, c, τ)‖², and its parts by name; velocity takes (x_τ, τ).
-
-    noise_scale: 0 leaves plain regression of the data, an easier start for a small model.
-    """
+    """L = Σ_m λ_m E‖v^m − v_θ^m(x_τ, c, τ)‖², and its parts by name; velocity takes (x_τ, τ)."""
     noise = noise_for({name: value.shape for name, value in data.items()}, rng)
-    noise = {name: noise_scale * value for name, value in noise.items()}
     return velocity_loss(velocity(mix(data, noise, times), times), data, noise, weights, times)
 
 

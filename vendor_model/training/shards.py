@@ -204,7 +204,7 @@ class Shards:
 
         most_voxels: of each object only so many, those nearest to a random one of it.
         """
-        shards = self.arrays()
+        shards = self.arrays((*names, "voxel_counts", "coords", "features"))
         while True:
             pool = [next(shards) for _ in range(mixed)]
             joined = {name: np.concatenate([shard[name] for shard in pool]) for name in names}

@@ -50,7 +50,8 @@ def surface(run: Run) -> None:
 
 
 def texture_regression(run: Run) -> None:
-    """Condition embedder and texture flow learn the structured latent without noise, as `regression` does.
+    """Condition embedder and texture flow learn the structured latent without noise: behind it they would
+    find the photo late.
 
     On pieces of many objects: it is photos that the embedder needs many of, not voxels.
     """

@@ -23,8 +23,10 @@ from vendor_model.training.geometry_model import (
     GEOMETRY_SAMPLES,
     geometry_batches,
     geometry_parts,
+    true_latents,
     voxel_decoder_of,
 )
+from vendor_model.training.geometry_stages import OBJECTIVES
 from vendor_model.training.objectives import preference_loss, shortcut_draws, shortcut_target, soft_overlap
 from vendor_model.training.preference_stage import ranked_pair
 from vendor_model.training.recipe import MINI, PAPER, Run
@@ -159,11 +161,40 @@ def test_the_voxel_decoder_is_tuned_on_the_codes_of_the_geometry_model(run, monk
     assert max(nearest) < 0.45 < min(min((one - code).std() for code in true) for one in seen)
 
 
+def test_regression_asks_for_the_data_itself_in_place_of_noise(run):
+    phase = replace(MINI.phases["pretraining"], point_map_drop=0.0)
+    batch, code = next(geometry_batches(run)), run.shape_code()
+    seen = []
+
+    class Oracle(nn.Module):
+        """Answers the truth, half of it from the second call on."""
+
+        def prepare_context(self, tokens):
+            return None
+
+        def forward(self, latents, times, context, d):
+            seen.append((latents, times))
+            return {name: value / len(seen) for name, value in true_latents(batch, code).items()}
+
+    parts = nn.ModuleDict({"ss_condition_embedder": run.module("ss_condition_embedder"), "ss_flow": Oracle()})
+    loss = OBJECTIVES["regression"](run, phase, parts)
+    assert loss(batch)[0] < 1e-3  # the code is computed in bfloat16
+    [(latents, times)] = seen
+    assert not times.any() and not any(value.any() for value in latents.values())
+    half, figures = loss(batch)
+    assert half > 0.1 and figures["shape"] == figures["shape_at_noise"] > 0.05
+
+
+def test_every_objective_is_one_that_there_is():
+    phases = [*MINI.phases.values(), *PAPER.phases.values()]
+    assert {phase.objective for phase in phases} == set(OBJECTIVES)
+
+
 def test_a_phase_through_the_voxels_teaches_photo_and_decoder_at_once(run, monkeypatch):
     """Its gradient reaches the condition embedder through what one step from noise is decoded to."""
     silent = {name: 0.0 for name in MINI.phases["render_paste"].weights}  # the voxels alone teach
     phases = {
-        name: replace(MINI.phases[name], weights=silent, selection=EVERYTHING)
+        name: replace(MINI.phases[name], weights=silent, selection=EVERYTHING, objective="voxel_overlap")
         for name in ("pretraining", "render_paste")
     }
     # The second only: a new flow model lets no gradient pass to its condition.

@@ -44,7 +44,7 @@ def voxel_decoder_of(run: Run, stage: str | None) -> nn.ModuleDict:
     """The voxel decoder, by its name, as a phase of the geometry model left it where that trains it too, else
     as the stage `voxel_decoder` did. Raises CheckpointError."""
     phase = run.recipe.phases.get(stage)
-    folder = stage if phase is not None and phase.through_voxels else "voxel_decoder"
+    folder = stage if phase is not None and phase.objective == "voxel_overlap" else "voxel_decoder"
     return load_average(nn.ModuleDict({"ss_decoder": run.module("ss_decoder")}), run.runs / folder)
 
 

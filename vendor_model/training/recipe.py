@@ -29,17 +29,16 @@ otherwise never learns to turn its objects."""
 class Phase:
     """One leg of the geometry model's training.
 
-    start: the stage whose weights it goes on from, None for new ones. selection: the samples it sees.
-    weights: of the loss, by latent. through_voxels: the voxels of one step from noise are compared with the
-    truth too, and the voxel decoder learns along. point_map_drop: share of batches without point map;
-    unconditional: share of samples whose whole condition is hidden, for guidance, not together with
-    through_voxels.
+    start: the stage whose weights it goes on from, None for new ones. objective: what is minimised, a key of
+    `geometry_stages.OBJECTIVES`. selection: the samples it sees. weights: of the loss, by latent.
+    point_map_drop: share of batches without point map; unconditional: share of samples whose whole condition
+    is hidden, for guidance.
     """
 
     start: str | None
+    objective: str = "flow_matching"
     selection: Selection = EVERYTHING
     weights: Mapping[str, float] = field(default_factory=lambda: LAYOUT)
-    through_voxels: bool = False
     point_map_drop: float = 0.1
     unconditional: float = 0.1
 
@@ -79,7 +78,7 @@ class Recipe:
     preference_strength: float = 2000.0
 
 
-THROUGH_VOXELS = Phase(None, weights=BRIEF, through_voxels=True, point_map_drop=0.05, unconditional=0.0)
+REGRESSION = Phase(None, "regression", weights=BRIEF, point_map_drop=0.05, unconditional=0.0)
 
 MINI = Recipe(
     categories=(
@@ -89,12 +88,10 @@ MINI = Recipe(
         *("armchair", "cabinet", "duck"),
     ),
     phases={
-        "pretraining": replace(THROUGH_VOXELS, start=None, selection=Selection(("isolated",))),
-        "render_paste": replace(
-            THROUGH_VOXELS, start="pretraining", selection=Selection(("isolated", "pasted"))
-        ),
-        "object_swap": replace(THROUGH_VOXELS, start="render_paste"),
-        "fine_tuning": replace(THROUGH_VOXELS, start="object_swap", selection=Selection(least_visible=0.2)),
+        "pretraining": replace(REGRESSION, selection=Selection(("isolated",))),
+        "render_paste": replace(REGRESSION, start="pretraining", selection=Selection(("isolated", "pasted"))),
+        "object_swap": replace(REGRESSION, start="render_paste"),
+        "fine_tuning": replace(REGRESSION, start="object_swap", objective="voxel_overlap"),
     },
     schedules={
         "voxel_decoder": Schedule(450, 1.5e-3),
@@ -102,8 +99,8 @@ MINI = Recipe(
         "surface": Schedule(1500, 1.5e-3),
         "pretraining": Schedule(600, 8e-4, final=1.0, muon=True),
         "render_paste": Schedule(600, 8e-4, final=1.0, muon=True),
-        "object_swap": Schedule(2200, 8e-4, final=1.0, muon=True),
-        "fine_tuning": Schedule(1600, 8e-4, muon=True),
+        "object_swap": Schedule(8000, 8e-4, final=1.0, muon=True),
+        "fine_tuning": Schedule(5000, 4e-4, muon=True),
         "voxel_tuning": Schedule(550, 7e-4),
         "texture_regression": Schedule(2000, 1e-3),
         "texture": Schedule(1600, 7e-4),
@@ -118,12 +115,14 @@ point maps from the start, which cost a generated scene nothing."""
 PAPER = replace(
     MINI,
     phases={
-        "pretraining": Phase(None, Selection(("isolated",)), weights=SHAPE_AND_ROTATION, point_map_drop=1.0),
-        "render_paste": Phase(
-            "pretraining", Selection(("pasted",)), weights=SHAPE_AND_ROTATION, point_map_drop=1.0
+        "pretraining": Phase(
+            None, selection=Selection(("isolated",)), weights=SHAPE_AND_ROTATION, point_map_drop=1.0
         ),
-        "object_swap": Phase("render_paste", Selection(("ground",))),
-        "fine_tuning": Phase("object_swap", Selection(least_visible=0.7)),
+        "render_paste": Phase(
+            "pretraining", selection=Selection(("pasted",)), weights=SHAPE_AND_ROTATION, point_map_drop=1.0
+        ),
+        "object_swap": Phase("render_paste", selection=Selection(("ground",))),
+        "fine_tuning": Phase("object_swap", selection=Selection(least_visible=0.7)),
     },
     schedules=MINI.schedules
     | {

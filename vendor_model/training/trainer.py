@@ -128,8 +128,9 @@ def make_optimizers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Op
     rate = schedule.learning_rate
     optimizers = [torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=0.0)]
     if turned:
-        groups = [{"params": turned, "rate": 1.0}]
-        # Steps as long as AdamW's, so that one learning rate serves both.
+        # Thrice AdamW's length, as no single direction takes more than its share of a step: 250 steps of
+        # mini's pretraining left the shape's error at 0.740, with steps as long as AdamW's at 0.759.
+        groups = [{"params": turned, "rate": 3.0}]
         optimizers.append(torch.optim.Muon(groups, lr=rate, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
     return optimizers
 

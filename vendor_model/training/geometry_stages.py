@@ -29,6 +29,9 @@ from vendor_model.training.recipe import Phase, Run
 from vendor_model.training.samples import MAPS, distances_of, embedder_inputs
 from vendor_model.training.shape_latent import disturbed
 
+NOISY = 0.25
+"""Share of the samples of `regression` that begin at noise."""
+
 Batch = dict[str, Tensor]
 Loss = Callable[[Batch], tuple[Tensor, dict[str, float]]]
 
@@ -48,21 +51,25 @@ def geometry(run: Run, stage: str) -> None:
 
 
 def regression(run: Run, phase: Phase, parts: nn.ModuleDict) -> Loss:
-    """The velocity at time 0 in place of noise from nothing: plain regression of the latents.
+    """The velocity at time 0, for most samples from nothing in place of noise: regression of the latents.
 
-    Behind noise a small model finds the photo late: 1,500 steps of `voxel_overlap` from new weights left the
-    shape's error at 0.78, and 100 more without noise had it at 0.73.
+    Behind noise a small model finds the photo late: 300 steps of `voxel_overlap` on new weights left the
+    shape's error at 0.94, with nothing in place of noise it was 0.729. With noise for NOISY of the samples it
+    was 0.728 for the others and 0.85 for these, so that the model can be sampled at any time.
     """
     code, rng = run.shape_code(), run.rng()
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
         latents = true_latents(batch, code)
-        nothing = {name: torch.zeros_like(value) for name, value in latents.items()}
-        start = latents["shape"].new_zeros(len(latents["shape"]))
+        count = len(latents["shape"])
+        noisy = torch.rand(count, 1, 1, generator=rng, device=rng.device) < NOISY
+        noise = noise_for({name: value.shape for name, value in latents.items()}, rng)
+        noise = {name: noisy * value for name, value in noise.items()}
+        start = torch.zeros(count, device=rng.device)
         inputs = embedder_inputs(batch, rng)
-        shown = shown_conditions(len(start), phase.unconditional, rng)
+        shown = shown_conditions(count, phase.unconditional, rng)
         velocity = geometry_velocity(run, parts, inputs, dropped_maps(phase, rng), shown)
-        return velocity_loss(velocity(nothing, start), latents, nothing, phase.weights, start)
+        return velocity_loss(velocity(noise, start), latents, noise, phase.weights, start)
 
     return loss
 

@@ -109,7 +109,7 @@ MINI = Recipe(
         "clicks": Schedule(20000, 2e-3),
     },
 )
-"""The shipped model, for a CPU: the paper's order of stages, short, through the voxels, and with layout and
+"""For a CPU: the paper's order of stages, short, by regression and then through the voxels, with layout and
 point maps from the start, which cost a generated scene nothing."""
 
 PAPER = replace(

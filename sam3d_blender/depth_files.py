@@ -31,25 +31,35 @@ def clear_depth() -> None:
 
 
 def known_depth(photo: bpy.types.Image) -> np.ndarray | None:
-    """As `core.depth.from_array`, of the photo's depth file; None when it has none."""
+    """As `core.depth.check`, of the photo's depth file; None when it has none."""
     told = photo.sam3d.depth_file
     return _read(Path(bpy.path.abspath(told)), photo) if told else None
 
 
 def focal_length(photo: bpy.types.Image) -> float | None:
     """In pixels, of the lens that the artist gave; None when they gave none."""
-    return photo.sam3d.lens / SENSOR_WIDTH * max(photos.size(photo)) if photo.sam3d.lens else None
+    return photo.sam3d.lens / SENSOR_WIDTH * photos.size(photo)[1] if photo.sam3d.lens else None
 
 
 def _read(path: Path, photo: bpy.types.Image) -> np.ndarray:
+    if not path.is_file():
+        raise ArtistError(f"There is no file “{path}”; choose the depth file again, or remove it.")
     suffix = path.suffix.lower()
     if suffix == ".exr":
-        values = photos.file_pixels(path)[..., 0]
+        try:
+            rgba = photos.file_pixels(path)
+        except ArtistError as error:
+            raise ArtistError(
+                f"“{path.name}” is no .exr of one layer; save the Depth pass alone, or give a .npy."
+            ) from error
+        values = depth.from_channels(rgba, path.name)
     elif suffix == ".npy":
         try:
             values = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise ArtistError(f"“{path}” cannot be read; choose a .npy file of numbers.") from error
+        if not isinstance(values, np.ndarray):
+            raise ArtistError(f"“{path}” holds several arrays; choose a .npy file of one.")
     else:
         raise ArtistError(f"“{path.name}” is no depth file; choose an .exr or a .npy.")
-    return depth.from_array(values, photos.size(photo), path.name)
+    return depth.check(values, photos.size(photo), path.name)

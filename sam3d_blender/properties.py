@@ -151,8 +151,8 @@ class SAM3D_PG_photo(bpy.types.PropertyGroup):
         min=0,
         soft_max=200,
         precision=1,
-        description="Focal length of the photo's camera in mm, as of Blender's cameras, whose sensor is "
-        "36 mm on its longer side; 0: as the photo's file says, or estimated",
+        description="Focal length in mm, the photo's width being 36 mm, as its camera in the scene has it; "
+        "0: as the photo's file says, or estimated",
     )
 
     def new_prompt(self, name: str = "") -> SAM3D_PG_prompt:
@@ -237,7 +237,8 @@ class SAM3D_PG_scene(bpy.types.PropertyGroup):
 class SAM3D_PG_object(bpy.types.PropertyGroup):
     """`Object.sam3d`: where an object or a photo's camera came from.
 
-    fingerprint: see `scene.touched`; pixel_aspect: of a photo's camera, height over width of a pixel.
+    fingerprint: see `scene.touched`; of a photo's camera pixel_aspect, height over width of a pixel, and
+    written_lens, its lens and shifts as they were written last.
     """
 
     photo: PointerProperty(type=bpy.types.Image)
@@ -246,6 +247,7 @@ class SAM3D_PG_object(bpy.types.PropertyGroup):
     mask_iou: FloatProperty(name="Mask IoU", min=0, max=1)
     fingerprint: StringProperty()
     pixel_aspect: FloatProperty(default=1.0)
+    written_lens: FloatVectorProperty(size=3)
 
 
 class Preferences:

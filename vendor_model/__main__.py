@@ -41,7 +41,7 @@ def scene_mesh(name: str, made: Reconstruction) -> SceneMesh:
 
 
 SENSOR_MM = 36.0
-"""What a lens is measured by: the longer side of the picture, as in Blender's cameras."""
+"""What a lens is measured by: the width of the picture, as with the cameras that the add-on makes."""
 
 
 def mesh_file(names: list[str], made: list[Reconstruction]) -> bytes:
@@ -62,13 +62,15 @@ def read_point_map(path: Path) -> np.ndarray:
     """Points (h, w, 3) or depth (h, w), float32, of a .npy file. Raises UserError."""
     try:
         points = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, EOFError) as error:
         raise UserError(f"The point map '{path.name}' cannot be read ({error}): give a .npy file.") from None
+    if not isinstance(points, np.ndarray):
+        raise UserError(f"The point map '{path.name}' is a file of several arrays: give a .npy of one.")
     is_map = points.ndim == 2 or (points.ndim == 3 and points.shape[2] == 3)
-    if not is_map or points.dtype.kind != "f":
+    if not is_map or points.dtype.kind not in "fiu":
         raise UserError(
             f"The point map '{path.name}' is {points.dtype} of shape {points.shape}: "
-            "give floats (h, w, 3), or (h, w) for depth alone."
+            "give numbers (h, w, 3), or (h, w) for depth alone."
         )
     return points.astype(np.float32)
 
@@ -80,7 +82,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError(f"The output ends in {suffix!r}: name a file that ends in {' or '.join(ENCODERS)}.")
     photo = read_photo(arguments.photo)
     if arguments.lens is not None:
-        photo = replace(photo, focal_px=arguments.lens / SENSOR_MM * max(photo.size))
+        if not arguments.lens > 0:
+            raise UserError(f"A lens of {arguments.lens:g} mm sees nothing: give a focal length above zero.")
+        photo = replace(photo, focal_px=arguments.lens / SENSOR_MM * photo.size[1])
     masks = [read_mask(path, photo.size) for path in arguments.mask]
     known_depth = None if arguments.point_map is None else read_point_map(arguments.point_map)
     seconds, current, started = {}, "model", time.perf_counter()
@@ -127,7 +131,7 @@ def main() -> None:
     parser.add_argument(
         "--lens",
         type=float,
-        help="focal length in mm, the photo's longer side being 36 mm (default: the file's, or estimated)",
+        help="focal length in mm, the photo's width being 36 mm (default: the file's, or estimated)",
     )
     parser.add_argument("--points", type=Path, help="also write the photo's coloured point cloud, a .ply")
     parser.add_argument("--seed", type=int, default=0)

@@ -10,12 +10,18 @@ from torch import Tensor
 
 from vendor_model.errors import PhotoError
 from vendor_model.focal import fit_focal, intrinsics_px
-from vendor_model.layout.frames import rays_through_pixels
+from vendor_model.layout.frames import points_from_depth
 from vendor_model.models.moge import MoGe
 from vendor_model.types import Photo, PointMap
 
 OPENCV_TO_CAMERA = np.array([-1, -1, 1], dtype=np.float32)
 """x right, y down, z forward to x left, y up, z forward, and back."""
+
+
+FARTHEST = 65504.0
+"""The largest number of a half-precision EXR. Renderers write it, or more, where there is nothing."""
+
+ASPECT_TOLERANCE = 0.02
 
 
 def estimate_point_map(model: MoGe, photo: Photo) -> PointMap:
@@ -37,38 +43,35 @@ def external_point_map(known: np.ndarray, size: tuple[int, int], focal_px: float
     """A point map from elsewhere, brought to the photo's size by nearest sampling.
 
     known: points (h, w, 3) in camera axes (x left, y up, z forward), or depth (h, w) along the camera's axis;
-    not finite where unknown. size: (H, W). focal_px: of the photo, estimated from points if None. Raises
-    PhotoError as estimate_point_map, and for depth without a focal length.
+    unknown where it is not finite, not in front of the camera, or at FARTHEST. size: (H, W). focal_px: of the
+    photo, estimated from points if None. Raises PhotoError as estimate_point_map, for a map of another
+    aspect, and for depth without a focal length.
     """
-    if known.ndim == 3:
-        points = known
-    elif focal_px is None:
+    (height, width), (rows, columns) = size, known.shape[:2]
+    if not known.size or abs(columns * height / (rows * width) - 1) > ASPECT_TOLERANCE:
+        raise PhotoError(
+            f"The depth is {columns} x {rows} and the photo {width} x {height} pixels: "
+            "give the depth of this very picture, at any resolution."
+        )
+    layers = torch.tensor(known.reshape(1, rows, columns, -1), dtype=torch.float32).permute(0, 3, 1, 2)
+    known = F.interpolate(layers, size, mode="nearest")[0].permute(1, 2, 0).numpy()
+    depth = known[..., -1]
+    depth = np.where((depth > 0) & (depth < FARTHEST), depth, np.float32(np.nan))
+    focal = None if focal_px is None else focal_px / (math.hypot(*size) / 2)
+    if known.shape[2] == 3:
+        points = _with_gaps(np.concatenate([known[..., :2], depth[..., None]], axis=-1))
+        if focal is None:
+            opencv = torch.from_numpy(points * OPENCV_TO_CAMERA)
+            # The points stay where they were given, so the camera must fit them without a shift.
+            focal = fit_focal(opencv, opencv.isfinite().all(dim=-1))
+    elif focal is None:
         raise PhotoError(
             "A depth map fits any lens and the photo's file does not name its own: "
             "give the focal length, or a point map instead."
         )
     else:
-        points = unprojected(known, focal_px * known.shape[1] / size[1])
-    resized = F.interpolate(
-        torch.tensor(points, dtype=torch.float32).permute(2, 0, 1)[None], size, mode="nearest"
-    )
-    points = _with_gaps(resized[0].permute(1, 2, 0).numpy())
-    if focal_px is None:
-        opencv = torch.from_numpy(points * OPENCV_TO_CAMERA)
-        # The points stay where they were given, so the camera must fit them without a shift.
-        focal = fit_focal(opencv, opencv.isfinite().all(dim=-1))
-    else:
-        focal = focal_px / (math.hypot(*size) / 2)
+        points = _with_gaps(points_from_depth(depth, intrinsics_px(focal, width, height)))
     return replace(_point_map(points, focal), handed_in=True)
-
-
-def unprojected(depth: np.ndarray, focal_px: float) -> np.ndarray:
-    """(h, w) depth along the camera's axis -> (h, w, 3) float32 points in camera axes. The camera looks at
-    the picture's middle; focal_px is in the depth map's own pixels."""
-    height, width = depth.shape
-    intrinsics = intrinsics_px(focal_px / (math.hypot(height, width) / 2), width, height)
-    centres = np.stack(np.indices(depth.shape)[::-1], axis=-1) + 0.5
-    return (rays_through_pixels(centres, intrinsics) * depth[..., None]).astype(np.float32)
 
 
 def to_camera_axes(points: np.ndarray) -> np.ndarray:

@@ -69,7 +69,7 @@ class ModelJobs:
         pipeline = self._load_pipeline(request.memory, progress)
         scene_key = request.photo.key, request.depth and request.depth.key, request.focal_px
         if self._scene_key != scene_key:
-            self._scene_key = None
+            self._scene = self._scene_key = None  # the one before makes room first
             self._scene = pipeline.set_photo(photo, progress, depth)
             self._scene_key = scene_key
         made = pipeline.reconstruct(
@@ -139,7 +139,7 @@ class ModelJobs:
         return self._segmenter
 
     def _read_photo(self, request, progress: JobProgress):
-        """The request's `types.Photo`; what was derived from another one before is dropped."""
+        """The request's `types.Photo`."""
         if request.photo.key != self._photo_key:
             progress("photo", 0.0)
             self._photo = _load_photo(Path(request.photo.path), Path(request.folder))

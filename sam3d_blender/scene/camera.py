@@ -7,6 +7,9 @@ from mathutils import Euler, Matrix
 from ..core.frames import CAMERA_ROTATION_EULER, SENSOR_WIDTH, camera_lens
 from . import touched
 
+CLIP = 4.0
+"""Times the farthest object, to where the camera sees at least: depth may come in millimetres."""
+
 
 def camera_of(scene: bpy.types.Scene, photo: bpy.types.Image) -> bpy.types.Object | None:
     """The photo's camera in the scene, if there is one."""
@@ -17,10 +20,15 @@ def camera_of(scene: bpy.types.Scene, photo: bpy.types.Image) -> bpy.types.Objec
 
 
 def match_camera(
-    scene: bpy.types.Scene, collection: bpy.types.Collection, photo: bpy.types.Image, intrinsics: np.ndarray
+    scene: bpy.types.Scene,
+    collection: bpy.types.Collection,
+    photo: bpy.types.Image,
+    intrinsics: np.ndarray,
+    farthest: float,
 ) -> bpy.types.Object:
-    """The photo's camera with its intrinsics (3, 3), made when it is not there, left alone when touched.
+    """The photo's camera with its intrinsics (3, 3), made when it is not there.
 
+    Its place is the artist's; its lens too, once they have changed it. farthest: distance that it must show.
     A new camera becomes the scene's own only where the scene has none, or one of another photo; with
     it the render takes the photo's resolution (`look_through` does both for any scene).
     """
@@ -28,12 +36,15 @@ def match_camera(
     is_new = camera is None
     if is_new:
         camera = _new_camera(collection, photo)
-    if is_new or not touched.is_touched(camera):
-        width, height = photo.size
-        lens = camera_lens(intrinsics, width, height)
-        camera.data.lens, camera.data.shift_x, camera.data.shift_y = lens.lens, lens.shift_x, lens.shift_y
+    data, untouched = camera.data, is_new or not touched.is_touched(camera)
+    if untouched or tuple(camera.sam3d.written_lens) == (data.lens, data.shift_x, data.shift_y):
+        lens = camera_lens(intrinsics, *photo.size)
+        data.lens, data.shift_x, data.shift_y = lens.lens, lens.shift_x, lens.shift_y
+        camera.sam3d.written_lens = data.lens, data.shift_x, data.shift_y
         camera.sam3d.pixel_aspect = lens.pixel_aspect_y
+    if untouched:
         touched.seal(camera)
+    data.clip_end = max(data.clip_end, CLIP * farthest)
     if is_new and (scene.camera is None or scene.camera.sam3d.photo is not None):
         look_through(scene, camera)
     return camera

@@ -112,13 +112,14 @@ def content(image: bpy.types.Image) -> Path | np.ndarray:
 
 
 def file_pixels(path: str | Path) -> np.ndarray:
-    """(H, W, 4) float32 of an image file, as `pixels`. Raises ArtistError as `load` does."""
-    image, is_new = _open(path)
+    """(H, W, 4) float32 of what an image file holds now, as `pixels`, unmanaged. Raises ArtistError as `load`
+    does."""
+    image = _opened(Path(bpy.path.abspath(str(path))), check_existing=False)
     try:
+        image.colorspace_settings.name = "Non-Color"
         return pixels(image)
     finally:
-        if is_new:
-            bpy.data.images.remove(image)
+        bpy.data.images.remove(image)
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:
@@ -179,15 +180,19 @@ def _digest_of(path: Path, *_facts: int) -> str:
 
 
 def _open(path: str | Path) -> tuple[bpy.types.Image, bool]:
-    path = Path(bpy.path.abspath(str(path)))
+    """The image of a file, and whether it is new."""
+    known = set(bpy.data.images)
+    image = _opened(Path(bpy.path.abspath(str(path))), check_existing=True)
+    return image, image not in known
+
+
+def _opened(path: Path, check_existing: bool) -> bpy.types.Image:
     if not path.is_file():
         raise ArtistError(f"There is no file “{path}”; choose an image file.")
-    known = set(bpy.data.images)
     try:
-        image = bpy.data.images.load(str(path), check_existing=True)
+        return bpy.data.images.load(str(path), check_existing=check_existing)
     except RuntimeError as error:
         raise ArtistError(f"“{path}” cannot be opened; allow reading it, or copy it elsewhere.") from error
-    return image, image not in known
 
 
 def _turn_upright(image: bpy.types.Image) -> None:

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 from box_worker import DEPTH
 
+from tools import pictures
+
 HEIGHT, WIDTH = 96, 128
 
 
@@ -39,7 +41,7 @@ def test_the_depth_of_an_exr_arrives_as_it_was_written(sam3d, photo, tmp_path):
     write_exr(tmp_path / "depth.exr", depth)
     assert bpy.ops.sam3d.set_depth(filepath=str(tmp_path / "depth.exr")) == {"FINISHED"}
     found = sam3d("depth_files").known_depth(photo)
-    assert found.shape == (48, 64) and np.isnan(found[0, :10]).all()
+    assert found.shape == (48, 64) and (found[0, :10] > 65000).all()
     np.testing.assert_allclose(found[1:], depth[1:], rtol=2e-3)  # half precision
     assert "depth" not in bpy.data.images
 
@@ -52,23 +54,64 @@ def test_objects_stand_at_the_depth_that_is_given_until_it_is_removed(photo, tmp
     assert distance() == pytest.approx(DEPTH, abs=1e-4)
 
 
-def test_the_lens_that_is_given_is_the_cameras(photo):
-    photo.sam3d.lens = 72
+@pytest.mark.parametrize("size", [(96, 128), (128, 96)])
+def test_the_lens_that_is_given_is_the_cameras(sam3d, tmp_path, size):
+    pictures.write(tmp_path / "photo.png", np.full((*size, 3), 0.5, np.float32))
+    bpy.ops.sam3d.load_photo(filepath=str(tmp_path / "photo.png"))
+    bpy.ops.sam3d.add_object(name="lamp")
+    bpy.ops.sam3d.add_click(x=50, y=50)
+    settings = bpy.context.scene.sam3d.photo.sam3d
+    settings.lens = 72
     distance()
-    camera = bpy.context.scene.camera.data
-    assert camera.lens == pytest.approx(72, rel=1e-5) and camera.sensor_width == 36
+    camera = bpy.context.scene.camera
+    assert camera.data.lens == pytest.approx(72, rel=1e-5) and camera.data.sensor_width == 36
+    camera.location.x += 1  # the artist's place for it; its lens is still the photo's
+    settings.lens = 50
+    distance()
+    assert camera.data.lens == pytest.approx(50, rel=1e-5) and camera.location.x == 1
+    camera.data.lens = 60  # now that is the artist's too
+    settings.lens = 72
+    distance()
+    assert camera.data.lens == 60
+
+
+def test_the_camera_sees_as_far_as_the_depth(photo, tmp_path):
+    np.save(tmp_path / "millimetres.npy", np.full((HEIGHT, WIDTH), 2500, np.uint16))
+    bpy.ops.sam3d.set_depth(filepath=str(tmp_path / "millimetres.npy"))
+    assert distance() == pytest.approx(2500, rel=1e-4)
+    assert bpy.context.scene.camera.data.clip_end > 5000
+
+
+def test_what_a_depth_file_holds_now_counts_also_while_blender_shows_it(sam3d, photo, tmp_path):
+    for value in (3.0, 6.0):
+        write_exr(tmp_path / "depth.exr", np.full((HEIGHT, WIDTH), value))
+        shown = bpy.data.images.load(str(tmp_path / "depth.exr"), check_existing=True)
+        shown.colorspace_settings.name = "sRGB"
+        bpy.ops.sam3d.set_depth(filepath=str(tmp_path / "depth.exr"))
+        np.testing.assert_allclose(sam3d("depth_files").known_depth(photo), value)
+        assert shown.name in bpy.data.images
 
 
 @pytest.mark.parametrize(
     "name, words",
-    [("missing.exr", "no file"), ("broken.npy", "cannot be read"), ("broken.exr", "no single picture"),
-     ("depth.png", "choose an .exr or a .npy"), ("high.npy", "this very picture")],
-)  # fmt: skip
+    [
+        ("missing.exr", "no file"),
+        ("broken.npy", "cannot be read"),
+        ("empty.npy", "cannot be read"),
+        ("several.npy", "several arrays"),
+        ("broken.exr", "no .exr of one layer"),
+        ("depth.png", "choose an .exr or a .npy"),
+        ("high.npy", "this very picture"),
+    ],
+)
 def test_a_file_that_is_no_depth_of_the_photo_is_refused_and_the_last_one_stays(photo, tmp_path, name, words):
     np.save(tmp_path / "depth.npy", np.full((HEIGHT, WIDTH), 7.0))
     np.save(tmp_path / "high.npy", np.ones((WIDTH, HEIGHT)))
     for broken in ("broken.npy", "broken.exr", "depth.png"):
         (tmp_path / broken).write_bytes(b"nothing of the kind")
+    (tmp_path / "empty.npy").touch()
+    np.savez(tmp_path / "several.npz", np.ones((HEIGHT, WIDTH)))
+    (tmp_path / "several.npz").rename(tmp_path / "several.npy")
     bpy.ops.sam3d.set_depth(filepath=str(tmp_path / "depth.npy"))
     with pytest.raises(RuntimeError, match=words):
         bpy.ops.sam3d.set_depth(filepath=str(tmp_path / name))
@@ -79,5 +122,5 @@ def test_a_depth_file_that_is_gone_by_then_is_named(photo, tmp_path):
     np.save(tmp_path / "depth.npy", np.full((HEIGHT, WIDTH), 7.0))
     bpy.ops.sam3d.set_depth(filepath=str(tmp_path / "depth.npy"))
     (tmp_path / "depth.npy").unlink()
-    with pytest.raises(RuntimeError, match=r"depth\.npy.*cannot be read"):
+    with pytest.raises(RuntimeError, match="choose the depth file again"):
         bpy.ops.sam3d.reconstruct()

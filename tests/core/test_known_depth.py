@@ -9,27 +9,24 @@ from sam3d_blender.core.errors import ArtistError
 PHOTO = (60, 80)
 
 
-def test_depth_is_unknown_where_nothing_is_in_front_of_the_camera():
-    values = np.full((30, 40), 2.5)
-    values[0, :5] = np.nan, np.inf, -1, 0, 1e10
-    found = depth.from_array(values, PHOTO, "depth.exr")
-    assert found.dtype == np.float32 and np.isnan(found[0, :5]).all()
-    assert (found[1:] == 2.5).all()
-
-
-def test_millimetres_of_a_sensor_are_depth_too():
+def test_depth_and_points_come_back_as_single_precision():
     values = np.full((30, 40), 800, np.uint16)
     values[3, 3] = 0
-    found = depth.from_array(values, PHOTO, "depth.npy")
-    assert np.isnan(found[3, 3]) and found[0, 0] == 800
-
-
-def test_points_are_unknown_as_a_whole():
-    points = np.ones((60, 80, 3), np.float32)
+    found = depth.check(values, PHOTO, "depth.npy")
+    assert found.dtype == np.float32 and found[3, 3] == 0 and found[0, 0] == 800
+    points = np.ones((60, 80, 3))
     points[1, 1, 0] = np.nan
-    points[2, 2, 2] = -1
-    found = depth.from_array(points, PHOTO, "points.npy")
-    assert np.isnan(found[1, 1]).all() and np.isnan(found[2, 2]).all() and np.isfinite(found[0]).all()
+    np.testing.assert_array_equal(depth.check(points, PHOTO, "points.npy"), points)
+
+
+def test_depth_is_in_one_channel_or_alike_in_three():
+    ramp = np.linspace(1, 9, 12).reshape(3, 4)
+    ramp[0, 0] = np.nan
+    nothing = np.zeros_like(ramp)
+    for channels in ((ramp, ramp, ramp), (ramp, nothing, nothing)):
+        np.testing.assert_array_equal(depth.from_channels(np.stack([*channels, ramp], -1), "z.exr"), ramp)
+    with pytest.raises(ArtistError, match="holds colours; save the Depth pass alone"):
+        depth.from_channels(np.stack([ramp, ramp / 2, ramp, ramp], -1), "beauty.exr")
 
 
 @pytest.mark.parametrize(
@@ -40,8 +37,9 @@ def test_points_are_unknown_as_a_whole():
         (np.ones((80, 60)), "60 × 80 and the photo 80 × 60"),
         (np.ones((0, 0)), "this very picture"),
         (np.full((60, 80), -3.0), "no depth in front"),
+        (np.full((60, 80), 1e10), "no depth in front"),
     ],
 )
 def test_what_is_no_depth_of_the_photo_is_refused_in_words(values, words):
     with pytest.raises(ArtistError, match=words):
-        depth.from_array(values, PHOTO, "depth.npy")
+        depth.check(values, PHOTO, "depth.npy")

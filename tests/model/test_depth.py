@@ -11,6 +11,7 @@ from vendor_model.__main__ import MINI
 from vendor_model.depth import estimate_point_map, external_point_map
 from vendor_model.errors import PhotoError
 from vendor_model.focal import recover_focal_shift
+from vendor_model.layout.frames import pixels_from_camera
 from vendor_model.models.moge import MoGe
 from vendor_model.pipeline import Pipeline
 from vendor_model.types import Photo
@@ -95,16 +96,29 @@ def test_external_map_gets_the_camera_that_its_points_fit():
     assert point_map.intrinsics[0, 0] == pytest.approx(FOCAL_PX * 2, rel=0.02)
 
 
-def test_depth_along_the_axis_becomes_the_points_of_the_lens():
-    points = true_points() * [-1, -1, 1]
-    depth = points[..., 2].copy()
-    depth[:5, :5] = np.nan
-    point_map = external_point_map(depth, (HEIGHT * 2, WIDTH * 2), FOCAL_PX * 2)
-    np.testing.assert_allclose(point_map.points[10::2, ::2], points[5:], rtol=1e-4, atol=1e-5)
-    assert np.isnan(point_map.points[:10, :10]).all()
+def test_depth_along_the_axis_lies_on_the_rays_of_the_photos_pixels():
+    depth = true_points()[..., 2].copy()
+    depth[:5, :5], depth[5, :4] = np.nan, (np.inf, 1e10, 0, -2)
+    size = HEIGHT * 2, WIDTH * 2
+    point_map = external_point_map(depth, size, FOCAL_PX * 2)
     assert point_map.intrinsics[0, 0] == pytest.approx(FOCAL_PX * 2) and point_map.handed_in
+    known = np.isfinite(point_map.points[..., 2])
+    assert not known[:10, :10].any() and not known[10:12, :8].any() and known[12:].all()
+    np.testing.assert_array_equal(point_map.points[12::2, ::2, 2], depth[6:])
+    pixels = pixels_from_camera(point_map.points[known], point_map.intrinsics)
+    np.testing.assert_allclose(pixels, np.argwhere(known)[:, ::-1] + 0.5, atol=1e-3)
     with pytest.raises(PhotoError, match="give the focal length"):
-        external_point_map(depth, (HEIGHT, WIDTH))
+        external_point_map(depth, size)
+    with pytest.raises(PhotoError, match="the depth of this very picture"):
+        external_point_map(depth, size[::-1], FOCAL_PX)
+
+
+def test_points_that_are_nowhere_in_front_are_unknown():
+    points = (true_points() * [-1, -1, 1]).astype(np.float32)
+    points[0, :4, 2] = np.inf, 1e10, 0, -2
+    point_map = external_point_map(points, (HEIGHT, WIDTH), FOCAL_PX)
+    assert np.isnan(point_map.points[0, :4]).all()
+    np.testing.assert_array_equal(point_map.points[1:], points[1:])
 
 
 def test_external_map_that_fits_no_camera_is_refused():

@@ -200,3 +200,17 @@ def test_command_takes_a_point_map_and_writes_the_points(tmp_path):
     assert b"element vertex 786432\n" in points.read_bytes()[:100]
     result = run(*common, "--point-map", mask)
     assert result.returncode == 1 and "give a .npy file" in result.stderr
+
+
+def test_command_takes_depth_alone_with_a_lens(tmp_path):
+    np.save(tmp_path / "depth.npy", np.full((18, 24), 3000, np.uint16))
+    mask, points = SAMPLES / "masks" / "bottle.png", tmp_path / "points.ply"
+    common = ("--mask", mask, "--output", tmp_path / "scene.glb", "--point-map", tmp_path / "depth.npy")
+    for lens, words in ((), "give the focal length"), (("--lens", "0"), "focal length above zero"):
+        result = run(*common, *lens)
+        assert result.returncode == 1 and words in result.stderr
+    result = run(*common, "--lens", "36", "--points", points, "--no-refine-layout")
+    assert result.returncode == 0, result.stderr
+    body = points.read_bytes().split(b"end_header\n")[1]
+    vertices = np.frombuffer(body, np.dtype([("place", "<f4", 3), ("color", "u1", 3)]))["place"]
+    np.testing.assert_allclose(np.abs(vertices).max(0), (1500, 1125, 3000), rtol=2e-3)

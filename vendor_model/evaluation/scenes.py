@@ -16,7 +16,7 @@ from PIL import Image
 
 from vendor_model.errors import UserError
 from vendor_model.evaluation.subjects import KnownPhoto, Subject
-from vendor_model.layout.frames import CAMERA_TO_OPENCV, rays_through_pixels
+from vendor_model.layout.frames import CAMERA_TO_OPENCV, points_from_depth
 
 
 def known_photos(folders: Sequence[Path]) -> Iterator[KnownPhoto]:
@@ -58,15 +58,8 @@ def read_scene(folder: Path) -> KnownPhoto:
         subjects.append(
             Subject(record["kind"], mask, record["visible_fraction"], symmetric, vertices, faces, placement)
         )
+    intrinsics = np.array([[camera["fx"], 0, camera["cx"]], [0, camera["fy"], camera["cy"]], [0, 0, 1]])
     with np.load(folder / "depth.npz", allow_pickle=False) as arrays:
-        points = _unprojected(arrays["depth"], camera)
+        points = points_from_depth(arrays["depth"], intrinsics)
     rgb = np.array(Image.open(folder / "photo.png").convert("RGB"))
     return KnownPhoto(rgb, float(camera["fx"]), points, tuple(subjects))
-
-
-def _unprojected(depth: np.ndarray, camera: dict) -> np.ndarray:
-    """(H, W) depth along the axis -> (H, W, 3) float32 points, camera frame."""
-    intrinsics = np.array([[camera["fx"], 0, camera["cx"]], [0, camera["fy"], camera["cy"]], [0, 0, 1]])
-    centres = np.stack(np.indices(depth.shape)[::-1], axis=-1) + 0.5
-    rays = rays_through_pixels(centres, intrinsics)
-    return (rays * depth[..., None]).astype(np.float32)

@@ -46,6 +46,12 @@ def rays_through_pixels(pixels: np.ndarray, intrinsics: np.ndarray) -> np.ndarra
     return np.concatenate([sideways, np.ones_like(sideways[..., :1])], axis=-1)
 
 
+def points_from_depth(depth: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
+    """(H, W) depth along the camera's axis -> (H, W, 3) float32 points in the camera frame."""
+    centres = np.stack(np.indices(depth.shape)[::-1], axis=-1) + 0.5
+    return (rays_through_pixels(centres, intrinsics) * depth[..., None]).astype(np.float32)
+
+
 def ndc_from_camera(points: torch.Tensor, intrinsics: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
     """Projects camera-frame points (N, 3) to NDC x, y and the unchanged depth z (spec layout.md §4).
 

@@ -55,7 +55,7 @@ def regression(run: Run, phase: Phase, parts: nn.ModuleDict) -> Loss:
 
     Behind noise a small model finds the photo late: 300 steps of `voxel_overlap` on new weights left the
     shape's error at 0.94, with nothing in place of noise it was 0.729. With noise for NOISY of the samples it
-    was 0.728 for the others and 0.85 for these, so that the model can be sampled at any time.
+    was 0.728 for the others and 0.85 for these, so that one step from noise can be taken at any time.
     """
     code, rng = run.shape_code(), run.rng()
 

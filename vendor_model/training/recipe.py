@@ -48,11 +48,11 @@ class Recipe:
     """Sizes and lengths of a training, and the kinds of object that fill its scenes.
 
     phases: the geometry model's, by stage, in their order; estimated: share of their samples whose point map
-    is the depth model's, of estimated_shards. finished, decoder: the stages whose geometry model
-    and voxel decoder are exported. preferred_from, shortcut_from: the stages that preference optimisation and
-    distillation start from; guidance: strength of the samples they learn from, which only a model trained
-    with `unconditional` can follow; candidates: drawn for each preference pair, in candidate_steps;
-    preference_strength: βT of the loss.
+    is the depth model's, of estimated_shards. texture_at_noise: share of the texture model's draws at time 0.
+    finished, decoder: the stages whose geometry model and voxel decoder are exported. preferred_from,
+    shortcut_from: the stages that preference optimisation and distillation start from; guidance: strength of
+    the samples they learn from, which only a model trained with `unconditional` can follow; candidates: drawn
+    for each preference pair, in candidate_steps; preference_strength: βT of the loss.
     """
 
     categories: tuple[str, ...]
@@ -66,7 +66,7 @@ class Recipe:
     shards: int = 400
     estimated_shards: int = 200
     patch: int = 8
-    at_noise: float = 0.5
+    texture_at_noise: float = 0.5
     batch: int = 32
     texture_batch: int = 8
     piece_voxels: int = 256

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from vendor_model.layout.frames import points_from_depth
 from vendor_model.layout.transforms import matrix_to_quaternion
 from vendor_model.training import backdrops, render
 from vendor_model.training.assembly import turn
@@ -175,16 +176,13 @@ def _finish(rng, kind, size, camera, placed, picture, planes) -> Scene:
         np.array(planes, np.float64).reshape(-1, 22),
         _lights(rng, camera.rotation[:, 2]),
     )
-    v, u = np.mgrid[: size[0], : size[1]] + 0.5
-    k = camera.intrinsics
-    rays = np.stack([-(u - k[0, 2]) / k[0, 0], -(v - k[1, 2]) / k[1, 1], np.ones(size)], axis=-1)
     depth[~np.isfinite(depth)] = np.nan
     seen = [index for index in range(len(placed)) if (owner == index).any()]
     return Scene(
         kind=kind,
         photo=_develop(rng, image),
-        point_map=(rays * depth[..., None]).astype(np.float32),
-        intrinsics=k,
+        point_map=points_from_depth(depth, camera.intrinsics),
+        intrinsics=camera.intrinsics,
         masks=np.stack([owner == index for index in seen]) if seen else np.zeros((0, *size), bool),
         full_pixels=full[seen],
         objects=tuple((placed[index].shape, placed[index].pose()) for index in seen),

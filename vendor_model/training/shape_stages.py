@@ -60,7 +60,7 @@ def voxel_tuning(run: Run) -> None:
     Where a photo leaves a thin part unsure the predicted code is a mean, which a decoder of true codes leaves
     empty. The overlap with the truth, which is what counts, wants it filled as far as that pays.
     """
-    tuned = voxel_decoder_of(run, None)
+    tuned = voxel_decoder_of(run, run.recipe.finished)
     parts = geometry_parts(run, run.recipe.finished).requires_grad_(False)
     flow = parts["ss_flow"]
     code, rng = run.shape_code(), run.rng()

@@ -146,7 +146,9 @@ class Shards:
         while True:
             paths = self.paths()
             if not paths:
-                raise UserError(f"{self.folder} holds no readable shards: run the stage data first.")
+                raise UserError(
+                    f"{self.folder} holds no readable shards: run the stage {self.folder.name} first."
+                )
             for index in self.rng.permutation(len(paths)):
                 try:
                     with np.load(paths[index], allow_pickle=False) as file:
@@ -189,7 +191,7 @@ class Shards:
                 if len(pool) > mixed + len(self.paths()) and count < size:
                     raise UserError(
                         f"{self.folder} holds {count} samples of the {size} that a batch of this stage needs "
-                        f"({selection}): write more with the stage data."
+                        f"({selection}): write more with the stage {self.folder.name}."
                     )
             joined = {name: np.concatenate([part[name] for part in pool]) for name in names}
             order = self.rng.permutation(count)

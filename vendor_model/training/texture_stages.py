@@ -65,7 +65,7 @@ def texture(run: Run) -> None:
     parts = load_average(texture_parts(run), run.runs / "texture_regression").train()
     names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
     batches = run.shards().sparse_batches(names, run.recipe.texture_batch)
-    _train_texture(run, "texture", parts, batches, run.recipe.at_noise, 1.0)
+    _train_texture(run, "texture", parts, batches, run.recipe.texture_at_noise, 1.0)
 
 
 def texture_parts(run: Run) -> nn.ModuleDict:

@@ -161,7 +161,7 @@ class Shards:
         """Photos (B, 3, H, W) in 0..1 of scenes of these kinds, and each other row and column of their point
         maps (B, H/2, W/2, 3). Raises UserError for shards that do not say their kinds or hold too few."""
         too_few = 0
-        for shard in self.arrays():
+        for shard in self.arrays(("photos", "maps", "photo_kind")):
             chosen = np.ones(len(shard["photos"]), bool) & of_kinds(shard, "photo_kind", kinds)
             order = self.rng.permutation(np.flatnonzero(chosen))
             too_few = too_few + 1 if len(order) < size else 0

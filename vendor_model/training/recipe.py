@@ -95,11 +95,11 @@ MINI = Recipe(
     },
     schedules={
         "voxel_decoder": Schedule(450, 1.5e-3),
-        "depth": Schedule(11000, 1e-3),
+        "depth": Schedule(4500, 1e-3, muon=True),
         "surface": Schedule(1500, 1.5e-3),
         "pretraining": Schedule(600, 8e-4, final=1.0, muon=True),
         "render_paste": Schedule(600, 8e-4, final=1.0, muon=True),
-        "object_swap": Schedule(8000, 8e-4, final=1.0, muon=True),
+        "object_swap": Schedule(4500, 8e-4, final=1.0, muon=True),
         "fine_tuning": Schedule(5000, 4e-4, muon=True),
         "voxel_tuning": Schedule(550, 7e-4),
         "texture_regression": Schedule(2000, 1e-3),

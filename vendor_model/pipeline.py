@@ -44,7 +44,7 @@ from vendor_model.types import Gaussians, Photo, PointMap, Pose, Progress, Recon
 from vendor_model.voxels import occupied, sparse_structure
 
 SAMPLING_SHARE = 0.1
-"""Of the time for a shape that is fitted, about what sampling takes; the rest is the fit's."""
+"""Of the progress of a shape that is fitted, what sampling is given; the fit takes far longer."""
 
 
 @dataclass(frozen=True)

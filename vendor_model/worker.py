@@ -67,7 +67,7 @@ class ModelJobs:
         masks = [np.load(path, allow_pickle=False) for path in request.masks]
         depth = None if request.depth is None else np.load(request.depth.path, allow_pickle=False)
         pipeline = self._load_pipeline(request.memory, progress)
-        scene_key = request.photo.key, request.depth and request.depth.key, request.focal_px
+        scene_key = request.depth and request.depth.key, request.focal_px
         if self._scene_key != scene_key:
             self._scene = self._scene_key = None  # the one before makes room first
             self._scene = pipeline.set_photo(photo, progress, depth)
@@ -139,11 +139,12 @@ class ModelJobs:
         return self._segmenter
 
     def _read_photo(self, request, progress: JobProgress):
-        """The request's `types.Photo`."""
+        """The request's `types.Photo`; what was derived from another one before is dropped."""
         if request.photo.key != self._photo_key:
             progress("photo", 0.0)
             self._photo = _load_photo(Path(request.photo.path), Path(request.folder))
             self._photo_key = request.photo.key
+            self._scene = self._scene_key = None
         return self._photo
 
 

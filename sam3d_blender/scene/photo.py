@@ -116,7 +116,7 @@ def file_pixels(path: str | Path) -> np.ndarray:
     does."""
     image = _opened(Path(bpy.path.abspath(str(path))), check_existing=False)
     try:
-        image.colorspace_settings.name = "Non-Color"
+        image.colorspace_settings.is_data = True
         return pixels(image)
     finally:
         bpy.data.images.remove(image)

@@ -73,8 +73,8 @@ def fit_geometry(
     """Shape latent (1, T, C) and pose, moved towards what mask (H, W) bool and point map tell.
 
     decode: latents (1, T, C) to logits (1, 1, R, R, R), differentiable. on_step: told how much is done, 0..1,
-    before each step; what it raises ends the search. Where the point map shows nothing of
-    the object, or nothing better is found, both come back as they were.
+    before each step; what it raises ends the search. Where the point map shows nothing of the object, or
+    nothing better is found, both come back as they were.
 
     First the pose alone is sought, from several turns of the object: were the shape free from the start, it
     would grow a handle where the wrong turn shows one.

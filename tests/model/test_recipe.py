@@ -6,42 +6,28 @@ import shutil
 from dataclasses import replace
 from itertools import pairwise
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_model import write_small_model
 from torch import nn
 
 pytest.importorskip("numba")
 
 from vendor_model.errors import CheckpointError, UserError
-from vendor_model.layout.pose import denormalise_rotation_6d
-from vendor_model.layout.transforms import rotation_6d_to_matrix
 from vendor_model.training import shape_stages
 from vendor_model.training.geometry_model import (
-    GEOMETRY_SAMPLES,
     geometry_batches,
     geometry_parts,
     true_latents,
     voxel_decoder_of,
 )
-from vendor_model.training.geometry_stages import OBJECTIVES
+from vendor_model.training.geometry_stages import OBJECTIVES, code_overlap
 from vendor_model.training.objectives import preference_loss, shortcut_draws, shortcut_target, soft_overlap
 from vendor_model.training.preference_stage import ranked_pair
-from vendor_model.training.recipe import MINI, PAPER, Run
-from vendor_model.training.samples import (
-    DISTURBED,
-    MAPS,
-    MASKS,
-    PICTURES,
-    SampleSizes,
-    embedder_inputs,
-    mirrored,
-)
-from vendor_model.training.shape_latent import fit
-from vendor_model.training.shape_stages import distance_grids, distances_of
-from vendor_model.training.shards import EVERYTHING, Selection, Shards, save_shard, write_shards
+from vendor_model.training.recipe import MINI, PAPER, Phase, Run
+from vendor_model.training.samples import distances_of
+from vendor_model.training.shape_latent import ShapeCode
+from vendor_model.training.shards import EVERYTHING, Shards
 from vendor_model.training.shortcut_stage import forget_steps
 from vendor_model.training.stages import STAGES, trained_in
 from vendor_model.training.trainer import Schedule, make_optimizers, read_state
@@ -84,25 +70,8 @@ def test_distilled_steps_are_powers_of_two_that_end_in_time():
     assert (times % steps == 0).all() and (times + steps <= 1).all() and (times >= 0).all()
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """The mini model of one block a network, with a shard of its own and a shape code."""
-    folder, runs = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("runs")
-    write_small_model(folder)
-    sizes = SampleSizes(photos=((96, 96),))
-    for folder_name, seed in (("data", 1), ("estimated", 2)):
-        write_shards(runs / folder_name, seed, 1, 8, ("crate", "mug", "ball"), sizes)
-    schedules = {name: Schedule(2, 1e-3, warmup=1, report_every=1, save_every=1) for name in PAPER.schedules}
-    kinds = {"pretraining": EVERYTHING, "render_paste": EVERYTHING}  # so few scenes hold not all of them
-    phases = {name: replace(PAPER.phases[name], selection=kinds[name]) for name in kinds}
-    recipe = replace(
-        PAPER, schedules=schedules, phases=phases, batch=4, candidates=2, candidate_steps=2,
-        preferred_from="render_paste", finished="render_paste",
-    )  # fmt: skip
-    run = Run(folder, runs, recipe)
-    channels = run.module("ss_decoder").input_layer.in_channels
-    fit(next(distance_grids(1, 32, 40)), recipe.patch, channels).save(runs / "shape_code.npz")
-    return run
+OWN_POINTS = Phase(None, estimated=0.0)
+"""All scenes, none of them as a depth model sees it."""
 
 
 class Killed(BaseException):
@@ -145,7 +114,7 @@ def test_every_stage_goes_on_after_a_kill(run, monkeypatch):
 
 
 def test_the_voxel_decoder_is_tuned_on_the_codes_of_the_geometry_model(run, monkeypatch):
-    run = replace(run, recipe=replace(run.recipe, estimated=0.0))
+    monkeypatch.setattr(shape_stages, "geometry_batches", lambda run: geometry_batches(run, OWN_POINTS))
     for stage in ("voxel_decoder", "pretraining", "render_paste"):
         STAGES[stage](run)
     decoded = []
@@ -180,14 +149,28 @@ def test_regression_asks_for_the_data_itself_most_often_in_place_of_noise(run):
 
     parts = nn.ModuleDict({"ss_condition_embedder": run.module("ss_condition_embedder"), "ss_flow": Oracle()})
     loss = OBJECTIVES["regression"](run, phase, parts)
-    assert loss(batch)[0] < 1e-3  # the code is computed in bfloat16
+    value, figures = loss(batch)
+    assert value - (1 - figures["code_overlap"]) < 1e-3  # the code is computed in bfloat16
     [(latents, times)] = seen
     assert not times.any()
     noisy = {name: value.abs().sum((1, 2)) > 0 for name, value in latents.items()}
     assert 1 <= noisy["shape"].sum() <= 8
     assert all(torch.equal(rows, noisy["shape"]) for rows in noisy.values())
-    half, figures = loss(batch)
-    assert half > 0.1 and figures["shape"] == figures["shape_at_noise"] > 0.05
+    half, worse = loss(batch)
+    assert half > value + 0.1 and worse["shape"] == worse["shape_at_noise"] > 0.05
+    assert worse["code_overlap"] < figures["code_overlap"] - 0.05
+
+
+def test_the_overlap_of_codes_is_that_of_their_solids_and_teaches_them(run):
+    batch, code = next(geometry_batches(run)), run.shape_code()
+    exact = ShapeCode(torch.zeros(512), torch.eye(512), torch.ones(512))  # leaves nothing out
+    truth = exact.encode(distances_of(batch["distances"]))
+    assert code_overlap(exact, truth, batch) > 0.8
+    assert code_overlap(exact, -truth, batch) < 0.1
+    guess = code.encode(distances_of(batch["distances"])).mean(0, keepdim=True).repeat(4, 1, 1)
+    before = code_overlap(code, guess.requires_grad_(), batch)
+    before.backward()
+    assert code_overlap(code, guess.detach() + 10 * guess.grad, batch) > before
 
 
 def test_every_objective_is_one_that_there_is():
@@ -257,24 +240,6 @@ def test_soft_overlap_is_that_of_sets_where_chances_are_certain():
     assert soft_overlap(torch.tensor([[0.5, 0.5, 0, 0]]), truth[:1]).item() == pytest.approx(0.5)
 
 
-def test_pieces_of_objects_are_their_voxels_around_one(run):
-    names, shards = ("distances",), run.shards()
-    whole = next(Shards(shards.folder, 3).sparse_batches(names, 4, None))
-    pieces = next(Shards(shards.folder, 3).sparse_batches(names, 4, 50))
-    for item in range(4):
-        cells = whole["coords"][whole["coords"][:, 0] == item][:, 1:]
-        own = pieces["coords"][:, 0] == item
-        piece = pieces["coords"][own][:, 1:]
-        places = [int((cells == cell).all(1).nonzero()) for cell in piece]
-        assert len(set(places)) == len(piece) == 50
-        taken = whole["features"][whole["coords"][:, 0] == item][places]
-        assert torch.equal(taken, pieces["features"][own])
-        reach = (cells[:, None] - piece[None]).float().norm(dim=-1).amax(1)  # farthest taken from each centre
-        rest = np.setdiff1d(np.arange(len(cells)), places)
-        nearest = (cells[:, None] - cells[rest][None]).float().norm(dim=-1).amin(1)
-        assert (reach <= nearest + 1e-6).any()  # one of them has all it needs around it
-
-
 def test_pretraining_neither_learns_the_layout_nor_sees_point_maps():
     phase = PAPER.phases["pretraining"]
     assert set(phase.weights) == {"shape", "6drotation_normalized"} and phase.point_map_drop == 1
@@ -340,111 +305,3 @@ def test_muon_turns_the_matrices_of_blocks_and_nothing_else(run):
         id(p) for optimizer in (adam, muon) for group in optimizer.param_groups for p in group["params"]
     ]
     assert sorted(stepped) == sorted(id(p) for p in parts.parameters() if p.requires_grad)
-
-
-def posed_solid(batch: dict[str, torch.Tensor], number: int) -> torch.Tensor:
-    """Occupied cells of a stored sample in the camera frame, in the units of its point map."""
-    side = batch["distances"].shape[1]
-    centers = (torch.stack(torch.meshgrid(*[torch.arange(side)] * 3, indexing="ij"), -1) + 0.5) / side - 0.5
-    rotation = rotation_6d_to_matrix(denormalise_rotation_6d(batch["6drotation_normalized"][number]))
-    points = centers[batch["distances"][number] < 0]
-    return points @ rotation * batch["scale"][number].exp() + batch["translation"][number]
-
-
-def test_a_mirrored_sample_stands_where_the_mirrored_photo_shows_it(run):
-    batch = next(run.shards().batches(GEOMETRY_SAMPLES, 8))
-    changed = mirrored(batch, rng())
-    turned = [number for number in range(8) if (changed["mask"][number] != batch["mask"][number]).any()]
-    assert 2 <= len(turned) <= 7
-    for number in range(8):
-        flips = number in turned
-        for name in ("image", "rgb_image", "mask", "rgb_image_mask"):
-            expected = batch[name][number].flip(-1) if flips else batch[name][number]
-            assert torch.equal(changed[name][number], expected)
-        x, same_x = changed["pointmap"][number, 0], batch["pointmap"][number, 0]
-        assert torch.equal((-x.flip(-1) if flips else x).nan_to_num(7.0), same_x.nan_to_num(7.0))
-        mirror = torch.tensor([-1.0, 1.0, 1.0]) if flips else torch.ones(3)
-        there, here = posed_solid(changed, number) * mirror, posed_solid(batch, number)
-        apart = torch.cdist(there, here, compute_mode="donot_use_mm_for_euclid_dist").min(1).values
-        assert apart.max() < 1e-4
-
-
-def test_the_geometry_model_is_shown_some_samples_in_a_mirror(run):
-    run = replace(run, recipe=replace(run.recipe, batch=16))
-    everything = [next(Shards.arrays(shards)) for shards in (run.shards(), run.estimated_shards())]
-    stored = [{mask.tobytes() for mask in arrays["rgb_image_mask"]} for arrays in everything]
-    shown = next(geometry_batches(run))["rgb_image_mask"].numpy()
-    # Each sample is a stored one or its mirror image, and three eighths of them are estimated ones.
-    plain = [[mask.tobytes() in known for mask in shown] for known in stored]
-    turned = [[mask[..., ::-1].tobytes() in known for mask in shown] for known in stored]
-    mirrored_ones = sum(any(pair) for pair in zip(*turned, strict=True))
-    assert 4 <= mirrored_ones <= 12
-    found = [sum(a or b for a, b in zip(*pair, strict=True)) for pair in zip(plain, turned, strict=True)]
-    assert found == [10, 6]
-
-
-def test_an_object_without_like_sides_is_not_mirrored(run):
-    batch = next(run.shards().batches(GEOMETRY_SAMPLES, 4))
-    corner = torch.ones_like(batch["distances"])
-    corner[:, :8, :8] = -1
-    changed = mirrored(batch | {"distances": corner}, rng())
-    assert all(
-        torch.equal(changed[name], value) for name, value in batch.items() if name in ("image", "mask")
-    )
-
-
-def shard(folder, kinds, visible) -> None:
-    count = len(kinds)
-    samples = [
-        {
-            "number": np.array(n),
-            "kind": np.array(kinds[n]),
-            "visible_fraction": np.float32(visible[n]),
-        }
-        for n in range(count)
-    ]
-    save_shard(folder / "shard-0-00000.npz", samples)
-
-
-def test_a_stage_sees_only_the_samples_of_its_selection(tmp_path):
-    shard(tmp_path, ["ground", "isolated", "ground", "pasted"], [0.9, 1.0, 0.3, 0.8])
-
-    def seen(selection: Selection) -> set[int]:
-        batches = Shards(tmp_path, 0).batches(("number",), 1, selection)
-        return {next(batches)["number"].item() for _ in range(40)}
-
-    assert seen(Selection()) == {0, 1, 2, 3}
-    assert seen(Selection(("ground",))) == {0, 2}
-    assert seen(Selection(least_visible=0.5)) == {0, 1, 3}
-    with pytest.raises(UserError, match="holds 0 samples of the 1 that a batch"):
-        seen(Selection(("isolated",), least_visible=1.1))
-
-
-def test_data_that_does_not_tell_its_kinds_is_refused_where_they_matter(tmp_path):
-    np.savez(tmp_path / "shard-0-00000.npz", number=np.arange(4), visible_fraction=np.ones(4))
-    assert len(next(Shards(tmp_path, 0).batches(("number",), 4))["number"]) == 4
-    with pytest.raises(UserError, match="does not say of what kind"):
-        next(Shards(tmp_path, 0).batches(("number",), 4, Selection(("ground",))))
-
-
-def test_several_processes_write_the_same_data_and_say_how_fast(tmp_path, capsys):
-    sizes = SampleSizes(photos=((64, 64),))
-    for name, workers in (("one", 1), ("two", 2)):
-        write_shards(tmp_path / name, 5, 2, 2, ("crate",), sizes, workers)
-        assert capsys.readouterr().out.count("objects/s") == 2
-    for path in sorted((tmp_path / "one").iterdir()):
-        with np.load(path) as first, np.load(tmp_path / "two" / path.name) as second:
-            assert sorted(first.files) == sorted(second.files)
-            for name in first.files:
-                np.testing.assert_array_equal(first[name], second[name])
-
-
-def test_most_point_maps_are_trained_on_as_they_are():
-    count = 2000
-    points = torch.randn(count, 3, 8, 8, generator=rng()).half()
-    blank = torch.zeros(count, 1, 8, 8, dtype=torch.uint8)
-    batch = dict.fromkeys((*PICTURES, *MASKS), blank) | dict.fromkeys(MAPS, points)
-    inputs = embedder_inputs(batch, rng())
-    exact = [(inputs[name] == points.float()).flatten(1).all(1) for name in MAPS]
-    assert torch.equal(*exact)
-    assert exact[0].float().mean().item() == pytest.approx(1 - DISTURBED, abs=0.04)

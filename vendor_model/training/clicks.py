@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vendor_model.precision import products_in, training_dtype
 from vendor_model.segmentation.evidence import network_input, region_evidence
 from vendor_model.segmentation.network import ClickNet
 from vendor_model.segmentation.prompts import Prompts
@@ -144,7 +145,7 @@ class Sessions:
     def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """The loss of the last batch; its sessions go on from what the network answers."""
         inputs, target = batch
-        with torch.autocast(inputs.device.type, torch.bfloat16):
+        with products_in(training_dtype(inputs.device), inputs.device):
             logits = self.network(inputs)
         logits = logits.float()
         shares = logits.detach().sigmoid().cpu().numpy()

@@ -20,12 +20,13 @@ def depth(run: Run) -> None:
     MoGe is trained up to an unknown scale and depth shift; both are fixed here, because a least-squares
     alignment inside the loss lets a small, briefly trained model drift to ever smaller maps.
     """
-    parts, rng = nn.ModuleDict({"depth_model": run.module("depth_model")}), run.rng()
+    model, rng = run.module("depth_model").to(memory_format=torch.channels_last), run.rng()
+    parts = nn.ModuleDict({"depth_model": model})
 
     def loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         photos, truth = varied(F.avg_pool2d(batch[0], 2), batch[1], rng)
         num_tokens = int(torch.randint(*DEPTH_TOKENS, (), generator=rng, device=rng.device))
-        with run.half_precision():
+        with run.fast_products():
             points, validity = parts["depth_model"](photos, num_tokens)
         points, validity = points.float(), validity.float()
         valid = truth.isfinite().all(-1)

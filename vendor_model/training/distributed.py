@@ -53,11 +53,18 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
     for parameter in trained:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-    together = torch.cat([parameter.grad.flatten() for parameter in trained])
+    for parameter, total in zip(trained, summed([parameter.grad for parameter in trained]), strict=True):
+        parameter.grad.copy_(total / processes())
+
+
+def summed(tensors: list[Tensor]) -> list[Tensor]:
+    """The sums over all processes, in one exchange."""
+    if processes() == 1 or not tensors:
+        return tensors
+    together = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(together)
-    parts = (together / processes()).split([parameter.numel() for parameter in trained])
-    for parameter, part in zip(trained, parts, strict=True):
-        parameter.grad.copy_(part.view_as(parameter))
+    parts = together.split([tensor.numel() for tensor in tensors])
+    return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
 
 def everywhere(condition: Tensor) -> bool:

@@ -7,27 +7,29 @@ from torch import Tensor, nn
 
 from vendor_model.sampling import TIME_SCALE
 from vendor_model.training.objectives import Latents
-from vendor_model.training.recipe import Run
+from vendor_model.training.recipe import Phase, Run
 from vendor_model.training.samples import MAPS, MASKS, PICTURES, POSE_LATENTS, distances_of, mirrored
 from vendor_model.training.shape_latent import ShapeCode
-from vendor_model.training.shards import EVERYTHING, Selection
 from vendor_model.training.trainer import load_average
 
 GEOMETRY_INPUTS = (*PICTURES, *MASKS, *MAPS)
 GEOMETRY_SAMPLES = (*GEOMETRY_INPUTS, *POSE_LATENTS, "distances")
 """What the stages of the geometry model read of each sample."""
 
+ALL_SCENES = Phase(None)
+"""What the stages after the phases are trained on."""
+
 Velocity = Callable[..., Latents]
 """velocity(latents, times (B,), told step (B,) = 0) with the condition bound to it, in float32."""
 
 
-def geometry_batches(run: Run, selection: Selection = EVERYTHING) -> Iterator[dict[str, Tensor]]:
-    """The selected samples as stored, for ever, half of them as in a mirror; the recipe's share of them with
-    the point maps that the depth model makes of their photos."""
+def geometry_batches(run: Run, phase: Phase = ALL_SCENES) -> Iterator[dict[str, Tensor]]:
+    """The phase's samples as stored, for ever, half of them as in a mirror; its share of them with the point
+    maps that the depth model makes of their photos."""
     rng = torch.Generator().manual_seed(run.own_seed(run.seed))
-    estimated = round(run.recipe.estimated * run.recipe.batch)
+    estimated = round(phase.estimated * run.recipe.batch)
     sources = (run.shards(), run.recipe.batch - estimated), (run.estimated_shards(), estimated)
-    streams = [shards.batches(GEOMETRY_SAMPLES, count, selection) for shards, count in sources if count]
+    streams = [shards.batches(GEOMETRY_SAMPLES, count, phase.selection) for shards, count in sources if count]
     for parts in zip(*streams, strict=True):
         batch = {name: torch.cat([part[name] for part in parts]) for name in GEOMETRY_SAMPLES}
         order = torch.randperm(run.recipe.batch, generator=rng)
@@ -82,13 +84,13 @@ def condition_tokens(
     run: Run, parts: nn.ModuleDict, inputs: dict[str, Tensor], drop: tuple[str, ...] = ()
 ) -> Tensor:
     """Condition tokens (B, T, cond_channels) of `inputs`; drop: those that count as zeros."""
-    with run.half_precision():
+    with run.fast_products():
         return parts["ss_condition_embedder"](inputs, drop)
 
 
 def velocity_under(run: Run, flow: nn.Module, tokens: Tensor) -> Velocity:
     """Velocity of a flow model under condition tokens."""
-    with run.half_precision():
+    with run.fast_products():
         context = flow.prepare_context(tokens)
     return bound(run, flow, context)
 
@@ -98,7 +100,7 @@ def bound(run: Run, flow: nn.Module, context) -> Velocity:
 
     def velocity(latents: Latents, times: Tensor, told: Tensor | None = None) -> Latents:
         told = times.new_zeros(1) if told is None else told
-        with run.half_precision():
+        with run.fast_products():
             predicted = flow(latents, times * TIME_SCALE, context, d=told * TIME_SCALE)
         return {name: value.float() for name, value in predicted.items()}
 

@@ -86,7 +86,7 @@ def ranked_pair(
             noise_for(flow.latent_shapes(len(truth)), rng),
             settings,
         )
-        with run.half_precision():
+        with run.fast_products():
             solid = decoder(tokens_to_grid(drawn["shape"]))[:, 0] > 0
         candidates.append(drawn)
         scores.append(soft_overlap(solid.float(), truth))

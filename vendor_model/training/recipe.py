@@ -1,7 +1,7 @@
 """What is trained on what, how long and how fast; and where a training reads and writes."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vendor_model import checkpoints
 from vendor_model.config import PipelineConfig, read_pipeline
+from vendor_model.precision import products_in, training_dtype
 from vendor_model.training import distributed
 from vendor_model.training.shape_latent import ShapeCode
 from vendor_model.training.shards import EVERYTHING, Selection, Shards
@@ -31,6 +32,7 @@ class Phase:
 
     start: the stage whose weights it goes on from, None for new ones. objective: what is minimised, a key of
     `geometry_stages.OBJECTIVES`. selection: the samples it sees. weights: of the loss, by latent.
+    estimated: share of the samples whose point map is the depth model's, of `Run.estimated_shards`.
     point_map_drop: share of batches without point map; unconditional: share of samples whose whole condition
     is hidden, for guidance.
     """
@@ -38,6 +40,7 @@ class Phase:
     start: str | None
     objective: str = "flow_matching"
     selection: Selection = EVERYTHING
+    estimated: float = 0.375
     weights: Mapping[str, float] = field(default_factory=lambda: LAYOUT)
     point_map_drop: float = 0.1
     unconditional: float = 0.1
@@ -47,8 +50,8 @@ class Phase:
 class Recipe:
     """Sizes and lengths of a training, and the kinds of object that fill its scenes.
 
-    phases: the geometry model's, by stage, in their order; estimated: share of their samples whose point map
-    is the depth model's, of estimated_shards. texture_at_noise: share of the texture model's draws at time 0.
+    phases: the geometry model's, by stage, in their order. texture_at_noise: share of the texture model's
+    draws at time 0.
     finished, decoder: the stages whose geometry model and voxel decoder are exported. preferred_from,
     shortcut_from: the stages that preference optimisation and distillation start from; guidance: strength of
     the samples they learn from, which only a model trained with `unconditional` can follow; candidates: drawn
@@ -58,13 +61,12 @@ class Recipe:
     categories: tuple[str, ...]
     phases: Mapping[str, Phase]
     schedules: Mapping[str, Schedule]
-    estimated: float = 0.375
     finished: str = "fine_tuning"
     decoder: str = "fine_tuning"
     train_seed: int = 1
     scenes_per_shard: int = 48
-    shards: int = 400
-    estimated_shards: int = 200
+    shards: int = 240
+    estimated_shards: int = 80
     patch: int = 8
     texture_at_noise: float = 0.5
     batch: int = 32
@@ -88,19 +90,21 @@ MINI = Recipe(
         *("armchair", "cabinet", "duck"),
     ),
     phases={
-        "pretraining": replace(REGRESSION, selection=Selection(("isolated",))),
-        "render_paste": replace(REGRESSION, start="pretraining", selection=Selection(("isolated", "pasted"))),
+        "pretraining": replace(REGRESSION, selection=Selection(("isolated",)), estimated=0.0),
+        "render_paste": replace(
+            REGRESSION, start="pretraining", selection=Selection(("isolated", "pasted")), estimated=0.0
+        ),
         "object_swap": replace(REGRESSION, start="render_paste"),
         "fine_tuning": replace(REGRESSION, start="object_swap", objective="voxel_overlap"),
     },
     schedules={
-        "voxel_decoder": Schedule(450, 1.5e-3),
-        "depth": Schedule(4500, 1e-3, muon=True),
+        "voxel_decoder": Schedule(320, 1.5e-3),
+        "depth": Schedule(3500, 1e-3, muon=True),
         "surface": Schedule(1500, 1.5e-3),
         "pretraining": Schedule(600, 8e-4, final=1.0, muon=True),
-        "render_paste": Schedule(600, 8e-4, final=1.0, muon=True),
-        "object_swap": Schedule(4500, 8e-4, final=1.0, muon=True),
-        "fine_tuning": Schedule(5000, 4e-4, muon=True),
+        "render_paste": Schedule(900, 8e-4, final=1.0, muon=True),
+        "object_swap": Schedule(1500, 8e-4, final=1.0, muon=True),
+        "fine_tuning": Schedule(1500, 8e-4, muon=True),
         "voxel_tuning": Schedule(550, 7e-4),
         "texture_regression": Schedule(2000, 1e-3),
         "texture": Schedule(1600, 7e-4),
@@ -116,10 +120,18 @@ PAPER = replace(
     MINI,
     phases={
         "pretraining": Phase(
-            None, selection=Selection(("isolated",)), weights=SHAPE_AND_ROTATION, point_map_drop=1.0
+            None,
+            selection=Selection(("isolated",)),
+            estimated=0.0,
+            weights=SHAPE_AND_ROTATION,
+            point_map_drop=1.0,
         ),
         "render_paste": Phase(
-            "pretraining", selection=Selection(("pasted",)), weights=SHAPE_AND_ROTATION, point_map_drop=1.0
+            "pretraining",
+            selection=Selection(("pasted",)),
+            estimated=0.0,
+            weights=SHAPE_AND_ROTATION,
+            point_map_drop=1.0,
         ),
         "object_swap": Phase("render_paste", selection=Selection(("ground",))),
         "fine_tuning": Phase("object_swap", selection=Selection(least_visible=0.7)),
@@ -154,7 +166,7 @@ RECIPES = {"mini": MINI, "paper": PAPER}
 class Run:
     """Where a training reads and writes: the model folder's yaml files, and the runs folder.
 
-    Matrix products are done in bfloat16; weights, losses and moving averages stay in float32.
+    Weights, losses and moving averages are float32, whatever `fast_products` run in.
     """
 
     model: Path
@@ -187,8 +199,9 @@ class Run:
         """A seed for this process; of several that train together the first has the seed itself."""
         return seed + 1_000_003 * distributed.rank()
 
-    def half_precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16)
+    def fast_products(self) -> AbstractContextManager:
+        """Inside, matrix products run in bfloat16; in float32 on a CPU that gains nothing by it."""
+        return products_in(training_dtype(self.device), self.device)
 
     def train(
         self, stage: str, model: nn.Module, loss: Callable, batches: Iterator, fused_attention: bool = False

@@ -45,7 +45,7 @@ def voxel_decoder(run: Run) -> None:
     def loss(distances: Tensor) -> tuple[Tensor, dict[str, float]]:
         target = distances < 0.5 / distances.shape[1]
         tokens = disturbed(code.encode(distances), rng)
-        with run.half_precision():
+        with run.fast_products():
             logits = parts["ss_decoder"](tokens_to_grid(tokens))[:, 0].float()
         hard = soft_overlap((logits > 0).float(), target.float())
         return F.binary_cross_entropy_with_logits(logits, target.float()), {"voxel_iou": hard.mean().item()}
@@ -78,7 +78,7 @@ def voxel_tuning(run: Run) -> None:
         half = len(distances) // 2
         seen = predicted_codes({name: values[:half] for name, values in batch.items()})
         tokens = torch.cat([seen, disturbed(code.encode(distances[half:]), rng)])
-        with run.half_precision():
+        with run.fast_products():
             logits = tuned["ss_decoder"](tokens_to_grid(tokens))[:, 0].float()
         overlap = soft_overlap(logits.sigmoid(), target)
         hard = soft_overlap((logits > 0).float(), target)

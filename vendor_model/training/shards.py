@@ -78,7 +78,8 @@ def write_shards(
     store: Callable[[Scene, SampleSizes], Stored] = whole_scene,
 ) -> None:
     """Write `count` shards, so many processes at a time, and print how fast; scene n of shard k depends on
-    (seed, k, n) alone. Shards that exist are kept. store: what is kept of a scene, sent to the processes."""
+    (seed, k, n) alone. Shards that exist are kept. store: what is kept of a scene, sent to the processes.
+    Raises UserError for a shard without any object."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {number: folder / f"shard-{seed}-{number:05d}.npz" for number in range(count)}
     missing = [number for number, path in paths.items() if not path.exists()]
@@ -111,6 +112,11 @@ def _write_shard(
         objects, own = store(scene, sizes)
         samples.extend(objects)
         scenes.append(own)
+    if not samples:
+        raise UserError(
+            f"None of the {scenes_per_shard} scenes of a shard in {folder} shows an object that is of use: "
+            "write larger shards, or train the depth model for longer where its estimates are written."
+        )
     stacked = {name: np.stack([scene[name] for scene in scenes]) for name in scenes[0]}
     save_shard(folder / f"shard-{seed}-{number:05d}.npz", samples, **stacked)
     return len(samples)

@@ -28,7 +28,7 @@ def surface(run: Run) -> None:
     def loss(batch: surface_targets.Targets) -> tuple[Tensor, dict[str, float]]:
         grid = SparseGrid(batch.coords)
         latent = batch.latent + 0.15 * torch.randn(batch.latent.shape, generator=rng, device=rng.device)
-        with run.half_precision():
+        with run.fast_products():
             features, _ = mesh(latent, grid)
             head = gaussians(latent, grid)
         cubes, cube_figures = surface_targets.cube_loss(features.float(), batch)
@@ -86,7 +86,7 @@ def _train_texture(
         grid = flow.prepare_coords(batch["coords"], len(batch["image"]))
         times = sample_times(len(batch["image"]), at_noise, rng)
         tau = grid.levels[0].per_cell(times[:, None])
-        with run.half_precision():
+        with run.fast_products():
             context = flow.prepare_context(embedder(inputs))
             predicted = flow(tau * latent + (1 - tau) * noise, times * TIME_SCALE, grid, context).float()
         error = (predicted - (latent - noise)).square()

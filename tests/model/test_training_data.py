@@ -1,0 +1,169 @@
+"""What the stages are fed: shards, selections, mirror images, disturbed point maps."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("numba")
+
+from vendor_model.errors import UserError
+from vendor_model.layout.pose import denormalise_rotation_6d
+from vendor_model.layout.transforms import rotation_6d_to_matrix
+from vendor_model.training.geometry_model import GEOMETRY_SAMPLES, geometry_batches
+from vendor_model.training.recipe import MINI
+from vendor_model.training.samples import (
+    DISTURBED,
+    MAPS,
+    MASKS,
+    PICTURES,
+    SampleSizes,
+    embedder_inputs,
+    mirrored,
+)
+from vendor_model.training.shards import EVERYTHING, Selection, Shards, save_shard, write_shards
+
+
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def test_pieces_of_objects_are_their_voxels_around_one(run):
+    names, shards = ("distances",), run.shards()
+    whole = next(Shards(shards.folder, 3).sparse_batches(names, 4, None))
+    pieces = next(Shards(shards.folder, 3).sparse_batches(names, 4, 50))
+    for item in range(4):
+        cells = whole["coords"][whole["coords"][:, 0] == item][:, 1:]
+        own = pieces["coords"][:, 0] == item
+        piece = pieces["coords"][own][:, 1:]
+        places = [int((cells == cell).all(1).nonzero()) for cell in piece]
+        assert len(set(places)) == len(piece) == 50
+        taken = whole["features"][whole["coords"][:, 0] == item][places]
+        assert torch.equal(taken, pieces["features"][own])
+        reach = (cells[:, None] - piece[None]).float().norm(dim=-1).amax(1)  # farthest taken from each centre
+        rest = np.setdiff1d(np.arange(len(cells)), places)
+        nearest = (cells[:, None] - cells[rest][None]).float().norm(dim=-1).amin(1)
+        assert (reach <= nearest + 1e-6).any()  # one of them has all it needs around it
+
+
+def posed_solid(batch: dict[str, torch.Tensor], number: int) -> torch.Tensor:
+    """Occupied cells of a stored sample in the camera frame, in the units of its point map."""
+    side = batch["distances"].shape[1]
+    centers = (torch.stack(torch.meshgrid(*[torch.arange(side)] * 3, indexing="ij"), -1) + 0.5) / side - 0.5
+    rotation = rotation_6d_to_matrix(denormalise_rotation_6d(batch["6drotation_normalized"][number]))
+    points = centers[batch["distances"][number] < 0]
+    return points @ rotation * batch["scale"][number].exp() + batch["translation"][number]
+
+
+def test_a_mirrored_sample_stands_where_the_mirrored_photo_shows_it(run):
+    batch = next(run.shards().batches(GEOMETRY_SAMPLES, 8))
+    changed = mirrored(batch, rng())
+    turned = [number for number in range(8) if (changed["mask"][number] != batch["mask"][number]).any()]
+    assert 2 <= len(turned) <= 7
+    for number in range(8):
+        flips = number in turned
+        for name in ("image", "rgb_image", "mask", "rgb_image_mask"):
+            expected = batch[name][number].flip(-1) if flips else batch[name][number]
+            assert torch.equal(changed[name][number], expected)
+        x, same_x = changed["pointmap"][number, 0], batch["pointmap"][number, 0]
+        assert torch.equal((-x.flip(-1) if flips else x).nan_to_num(7.0), same_x.nan_to_num(7.0))
+        mirror = torch.tensor([-1.0, 1.0, 1.0]) if flips else torch.ones(3)
+        there, here = posed_solid(changed, number) * mirror, posed_solid(batch, number)
+        apart = torch.cdist(there, here, compute_mode="donot_use_mm_for_euclid_dist").min(1).values
+        assert apart.max() < 1e-4
+
+
+def test_the_geometry_model_is_shown_some_samples_in_a_mirror(run):
+    run = replace(run, recipe=replace(run.recipe, batch=16))
+    everything = [next(Shards.arrays(shards)) for shards in (run.shards(), run.estimated_shards())]
+    stored = [{mask.tobytes() for mask in arrays["rgb_image_mask"]} for arrays in everything]
+    shown = next(geometry_batches(run))["rgb_image_mask"].numpy()
+    # Each sample is a stored one or its mirror image, and three eighths of them are estimated ones.
+    plain = [[mask.tobytes() in known for mask in shown] for known in stored]
+    turned = [[mask[..., ::-1].tobytes() in known for mask in shown] for known in stored]
+    mirrored_ones = sum(any(pair) for pair in zip(*turned, strict=True))
+    assert 4 <= mirrored_ones <= 12
+    found = [sum(a or b for a, b in zip(*pair, strict=True)) for pair in zip(plain, turned, strict=True)]
+    assert found == [10, 6]
+
+
+def test_the_first_phases_see_no_estimated_points(run):
+    phase = replace(MINI.phases["pretraining"], selection=EVERYTHING)
+    run = replace(run, recipe=replace(run.recipe, batch=16))
+    stored = {mask.tobytes() for mask in next(run.shards().arrays())["rgb_image_mask"]}
+    shown = next(geometry_batches(run, phase))["rgb_image_mask"].numpy()
+    assert all({mask.tobytes(), mask[..., ::-1].tobytes()} & stored for mask in shown)
+
+
+def test_an_object_without_like_sides_is_not_mirrored(run):
+    batch = next(run.shards().batches(GEOMETRY_SAMPLES, 4))
+    corner = torch.ones_like(batch["distances"])
+    corner[:, :8, :8] = -1
+    changed = mirrored(batch | {"distances": corner}, rng())
+    assert all(
+        torch.equal(changed[name], value) for name, value in batch.items() if name in ("image", "mask")
+    )
+
+
+def shard(folder, kinds, visible) -> None:
+    count = len(kinds)
+    samples = [
+        {
+            "number": np.array(n),
+            "kind": np.array(kinds[n]),
+            "visible_fraction": np.float32(visible[n]),
+        }
+        for n in range(count)
+    ]
+    save_shard(folder / "shard-0-00000.npz", samples)
+
+
+def test_a_stage_sees_only_the_samples_of_its_selection(tmp_path):
+    shard(tmp_path, ["ground", "isolated", "ground", "pasted"], [0.9, 1.0, 0.3, 0.8])
+
+    def seen(selection: Selection) -> set[int]:
+        batches = Shards(tmp_path, 0).batches(("number",), 1, selection)
+        return {next(batches)["number"].item() for _ in range(40)}
+
+    assert seen(Selection()) == {0, 1, 2, 3}
+    assert seen(Selection(("ground",))) == {0, 2}
+    assert seen(Selection(least_visible=0.5)) == {0, 1, 3}
+    with pytest.raises(UserError, match="holds 0 samples of the 1 that a batch"):
+        seen(Selection(("isolated",), least_visible=1.1))
+
+
+def test_data_that_does_not_tell_its_kinds_is_refused_where_they_matter(tmp_path):
+    np.savez(tmp_path / "shard-0-00000.npz", number=np.arange(4), visible_fraction=np.ones(4))
+    assert len(next(Shards(tmp_path, 0).batches(("number",), 4))["number"]) == 4
+    with pytest.raises(UserError, match="does not say of what kind"):
+        next(Shards(tmp_path, 0).batches(("number",), 4, Selection(("ground",))))
+
+
+def test_several_processes_write_the_same_data_and_say_how_fast(tmp_path, capsys):
+    sizes = SampleSizes(photos=((64, 64),))
+    for name, workers in (("one", 1), ("two", 2)):
+        write_shards(tmp_path / name, 5, 2, 2, ("crate",), sizes, workers)
+        assert capsys.readouterr().out.count("objects/s") == 2
+    for path in sorted((tmp_path / "one").iterdir()):
+        with np.load(path) as first, np.load(tmp_path / "two" / path.name) as second:
+            assert sorted(first.files) == sorted(second.files)
+            for name in first.files:
+                np.testing.assert_array_equal(first[name], second[name])
+
+
+def test_most_point_maps_are_trained_on_as_they_are():
+    count = 2000
+    points = torch.randn(count, 3, 8, 8, generator=rng()).half()
+    blank = torch.zeros(count, 1, 8, 8, dtype=torch.uint8)
+    batch = dict.fromkeys((*PICTURES, *MASKS), blank) | dict.fromkeys(MAPS, points)
+    inputs = embedder_inputs(batch, rng())
+    exact = [(inputs[name] == points.float()).flatten(1).all(1) for name in MAPS]
+    assert torch.equal(*exact)
+    assert exact[0].float().mean().item() == pytest.approx(1 - DISTURBED, abs=0.04)
+
+
+def test_a_shard_without_any_object_is_refused_in_words(tmp_path):
+    with pytest.raises(UserError, match="None of the 2 scenes"):
+        write_shards(tmp_path, 5, 1, 2, ("crate",), SampleSizes(), store=lambda scene, sizes: ([], {}))
+    assert not list(tmp_path.iterdir())

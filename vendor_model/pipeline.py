@@ -241,12 +241,10 @@ class Pipeline:
     ) -> tuple[Tensor, Pose]:
         """Shape latent and pose after `fit_geometry`."""
         precision = search_dtype(self.device)
-        # A float32 convolution of one small grid takes PyTorch on a CPU several times as long as of two.
-        rows = 2 if self.device.type == "cpu" and precision == torch.float32 else 1
 
         def decode(latent: Tensor) -> Tensor:
             with products_in(precision, self.device):
-                return decoder(tokens_to_grid(latent.to(self.device).expand(rows, -1, -1)))[:1].float().cpu()
+                return decoder(tokens_to_grid(latent.to(self.device))).float().cpu()
 
         with torch.enable_grad():
             fit = fit_geometry(decode, shape.cpu(), pose, point_map, mask, on_step=on_step)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -13,15 +14,34 @@ class ChannelLayerNorm(nn.LayerNorm):
         return super().forward(x.movedim(1, -1).float()).movedim(-1, 1).to(x.dtype)
 
 
+class Convolution(nn.Conv3d):
+    """A convolution of 3³ taps over (B, C, D, H, W) that is as fast for one grid as it is for several.
+
+    Of one small grid PyTorch's own takes a CPU several times as long as of two.
+    """
+
+    def __init__(self, channels: int, out_channels: int):
+        super().__init__(channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) > 1 or x.device.type != "cpu":
+            return super().forward(x)
+        depth = x.shape[2]
+        padded = F.pad(x[0].transpose(0, 1), (0, 0, 0, 0, 0, 0, 1, 1))
+        slices = torch.cat([padded[tap : tap + depth] for tap in range(3)], 1)
+        weight = self.weight.transpose(1, 2).flatten(1, 2)  # taps along the depth count as channels
+        return F.conv2d(slices, weight, self.bias, padding=1).transpose(0, 1)[None]
+
+
 class ResidualBlock(nn.Module):
     """Two convolutions, each after norm and SiLU, beside the identity."""
 
     def __init__(self, channels: int):
         super().__init__()
         self.norm1 = ChannelLayerNorm(channels)
-        self.conv1 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.conv1 = Convolution(channels, channels)
         self.norm2 = ChannelLayerNorm(channels)
-        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
+        self.conv2 = Convolution(channels, channels)
         nn.init.zeros_(self.conv2.weight)
         nn.init.zeros_(self.conv2.bias)
 
@@ -35,7 +55,7 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int, out_channels: int):
         super().__init__()
-        self.conv = nn.Conv3d(channels, 8 * out_channels, 3, padding=1)
+        self.conv = Convolution(channels, 8 * out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return pixel_shuffle_3d(self.conv(x))
@@ -69,7 +89,7 @@ class VoxelDecoder(nn.Module):
         num_res_blocks_middle: int = 2,
     ):
         super().__init__()
-        self.input_layer = nn.Conv3d(latent_channels, channels[0], 3, padding=1)
+        self.input_layer = Convolution(latent_channels, channels[0])
         self.middle_block = nn.Sequential(*(ResidualBlock(channels[0]) for _ in range(num_res_blocks_middle)))
         blocks = []
         for level, width in enumerate(channels):
@@ -78,7 +98,7 @@ class VoxelDecoder(nn.Module):
             blocks.extend(ResidualBlock(width) for _ in range(num_res_blocks))
         self.blocks = nn.Sequential(*blocks)
         self.out_layer = nn.Sequential(
-            ChannelLayerNorm(channels[-1]), nn.SiLU(), nn.Conv3d(channels[-1], out_channels, 3, padding=1)
+            ChannelLayerNorm(channels[-1]), nn.SiLU(), Convolution(channels[-1], out_channels)
         )
 
     def forward(self, latent: Tensor) -> Tensor:

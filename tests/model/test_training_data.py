@@ -11,6 +11,7 @@ pytest.importorskip("numba")
 from vendor_model.errors import UserError
 from vendor_model.layout.pose import denormalise_rotation_6d
 from vendor_model.layout.transforms import rotation_6d_to_matrix
+from vendor_model.training import distributed
 from vendor_model.training.geometry_model import GEOMETRY_SAMPLES, geometry_batches
 from vendor_model.training.recipe import MINI
 from vendor_model.training.samples import (
@@ -167,3 +168,11 @@ def test_a_shard_without_any_object_is_refused_in_words(tmp_path):
     with pytest.raises(UserError, match="None of the 2 scenes"):
         write_shards(tmp_path, 5, 1, 2, ("crate",), SampleSizes(), store=lambda scene, sizes: ([], {}))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_batch_is_shared_out_among_the_processes(run, monkeypatch):
+    recipe = replace(run.recipe, batch=16)
+    monkeypatch.setattr(distributed, "processes", lambda: 2)
+    assert len(next(geometry_batches(replace(run, recipe=recipe)))["image"]) == 8
+    with pytest.raises(UserError, match="2 processes cannot share batches of 5 samples"):
+        next(geometry_batches(replace(run, recipe=replace(recipe, batch=5))))

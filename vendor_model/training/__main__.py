@@ -1,6 +1,7 @@
 """`python -m vendor_model.training STAGE …`: train a model, stage by stage, resuming each where it stopped.
 
-On several GPUs: `torchrun --nproc-per-node 4 -m vendor_model.training STAGE …`.
+On several devices, or on the cores of a CPU: `torchrun --nproc-per-node 4 -m vendor_model.training STAGE …`;
+each step's batch is shared out among the processes.
 """
 
 import argparse

@@ -10,6 +10,7 @@ from vendor_model.training.recipe import Run
 
 DEPTH_TOKENS = (49, 101)
 """The depth model's patches a photo, from … to below …, drawn anew each step as in MoGe; fewer cost less."""
+DEPTH_BATCH = 16
 DEPTH_KINDS = ("isolated", "ground")
 """Scenes to learn depth from. In pasted ones nothing tells how far behind the objects their wall is."""
 
@@ -37,7 +38,7 @@ def depth(run: Run) -> None:
         seen = (validity - valid.float()).square().mean()
         return error + seen, {"relative_error": error.item(), "validity": seen.item()}
 
-    run.train("depth", parts, loss, run.shards().photos(16, DEPTH_KINDS))
+    run.train("depth", parts, loss, run.shards().photos(run.share(DEPTH_BATCH), DEPTH_KINDS))
 
 
 def varied(photos: Tensor, points: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -27,12 +27,13 @@ def geometry_batches(run: Run, phase: Phase = ALL_SCENES) -> Iterator[dict[str, 
     """The phase's samples as stored, for ever, half of them as in a mirror; its share of them with the point
     maps that the depth model makes of their photos."""
     rng = torch.Generator().manual_seed(run.own_seed(run.seed))
-    estimated = round(phase.estimated * run.recipe.batch)
-    sources = (run.shards(), run.recipe.batch - estimated), (run.estimated_shards(), estimated)
-    streams = [shards.batches(GEOMETRY_SAMPLES, count, phase.selection) for shards, count in sources if count]
+    count = run.share(run.recipe.batch)
+    estimated = round(phase.estimated * count)
+    sources = (run.shards(), count - estimated), (run.estimated_shards(), estimated)
+    streams = [shards.batches(GEOMETRY_SAMPLES, few, phase.selection) for shards, few in sources if few]
     for parts in zip(*streams, strict=True):
         batch = {name: torch.cat([part[name] for part in parts]) for name in GEOMETRY_SAMPLES}
-        order = torch.randperm(run.recipe.batch, generator=rng)
+        order = torch.randperm(count, generator=rng)
         yield mirrored({name: values[order] for name, values in batch.items()}, rng)
 
 

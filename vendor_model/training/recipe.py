@@ -11,6 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vendor_model import checkpoints
 from vendor_model.config import PipelineConfig, read_pipeline
+from vendor_model.errors import UserError
 from vendor_model.precision import products_in, training_dtype
 from vendor_model.training import distributed
 from vendor_model.training.shape_latent import ShapeCode
@@ -50,6 +51,7 @@ class Phase:
 class Recipe:
     """Sizes and lengths of a training, and the kinds of object that fill its scenes.
 
+    A batch is what one step of all processes together sees.
     phases: the geometry model's, by stage, in their order. texture_at_noise: share of the texture model's
     draws at time 0.
     finished, decoder: the stages whose geometry model and voxel decoder are exported. preferred_from,
@@ -66,7 +68,7 @@ class Recipe:
     train_seed: int = 1
     scenes_per_shard: int = 48
     shards: int = 240
-    estimated_shards: int = 80
+    estimated_shards: int = 60
     patch: int = 8
     texture_at_noise: float = 0.5
     batch: int = 32
@@ -101,10 +103,10 @@ MINI = Recipe(
         "voxel_decoder": Schedule(320, 1.5e-3),
         "depth": Schedule(3500, 1e-3, muon=True),
         "surface": Schedule(1500, 1.5e-3),
-        "pretraining": Schedule(600, 8e-4, final=1.0, muon=True),
-        "render_paste": Schedule(900, 8e-4, final=1.0, muon=True),
+        "pretraining": Schedule(400, 8e-4, final=1.0, muon=True),
+        "render_paste": Schedule(400, 8e-4, final=1.0, muon=True),
         "object_swap": Schedule(1500, 8e-4, final=1.0, muon=True),
-        "fine_tuning": Schedule(1500, 8e-4, muon=True),
+        "fine_tuning": Schedule(1200, 8e-4, muon=True),
         "voxel_tuning": Schedule(550, 7e-4),
         "texture_regression": Schedule(2000, 1e-3),
         "texture": Schedule(1600, 7e-4),
@@ -145,6 +147,7 @@ PAPER = replace(
         "preference": Schedule(5_000, 2.5e-6, ema=0.99),
         "shortcut": Schedule(4_000, 1e-5, ema=0.999),
     },
+    batch=128,
     finished="shortcut",
     decoder="voxel_tuning",
     shards=5000,
@@ -199,6 +202,16 @@ class Run:
         """A seed for this process; of several that train together the first has the seed itself."""
         return seed + 1_000_003 * distributed.rank()
 
+    def share(self, batch: int) -> int:
+        """How many samples of a batch are this process's. Raises UserError when they cannot be shared out."""
+        count, rest = divmod(batch, distributed.processes())
+        if rest:
+            raise UserError(
+                f"{distributed.processes()} processes cannot share batches of {batch} samples: "
+                "start a number of them that divides it."
+            )
+        return count
+
     def fast_products(self) -> AbstractContextManager:
         """Inside, matrix products run in bfloat16; in float32 on a CPU that gains nothing by it."""
         return products_in(training_dtype(self.device), self.device)
@@ -210,6 +223,7 @@ class Run:
         attention = nullcontext()
         if self.device.type == "cpu":
             # There the fused attention's backward pass is slow in bfloat16: it pays for long sequences alone.
-            attention = sdpa_kernel(SDPBackend.FLASH_ATTENTION if fused_attention else SDPBackend.MATH)
+            fused = fused_attention or training_dtype(self.device) == torch.float32
+            attention = sdpa_kernel(SDPBackend.FLASH_ATTENTION if fused else SDPBackend.MATH)
         with attention:
             train(model, loss, batches, self.recipe.schedules[stage], self.runs / stage)

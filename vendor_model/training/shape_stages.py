@@ -21,6 +21,8 @@ from vendor_model.training.recipe import Run
 from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs
 from vendor_model.training.shape_latent import disturbed
 
+SHAPE_BATCH = 16
+
 
 def shape_code(run: Run) -> None:
     """Principal components of the distance patches of some thousand objects."""
@@ -50,7 +52,9 @@ def voxel_decoder(run: Run) -> None:
         hard = soft_overlap((logits > 0).float(), target.float())
         return F.binary_cross_entropy_with_logits(logits, target.float()), {"voxel_iou": hard.mean().item()}
 
-    grids = distance_grids(run.own_seed(run.recipe.train_seed + 2000), SampleSizes.voxels, 16)
+    grids = distance_grids(
+        run.own_seed(run.recipe.train_seed + 2000), SampleSizes.voxels, run.share(SHAPE_BATCH)
+    )
     run.train("voxel_decoder", parts, loss, grids)
 
 

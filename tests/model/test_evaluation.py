@@ -263,6 +263,18 @@ def test_the_command_scores_generated_photos_with_the_steps_that_it_is_told(know
     assert "1 objects, 0 not reconstructed" in printed and "voxel IoU 64³, solid" in printed
 
 
+def test_two_processes_share_out_the_photos(monkeypatch, capsys):
+    printed = []
+    for words in ("", "--workers 2"):
+        argv = f"evaluation generated --samples 2 --threads 2 --json {words}".split()
+        monkeypatch.setattr(sys, "argv", argv)
+        command.main()
+        printed.append(json.loads(capsys.readouterr().out))
+    alone, together = printed
+    assert alone["objects"] == together["objects"] == 2
+    assert together["shape"] == pytest.approx(alone["shape"], abs=1e-3)
+
+
 def test_the_summary_sorts_by_visibility_and_leaves_symmetric_objects_out_of_one_figure(known):
     [record] = evaluate(Oracle(known), [known], 0, true_points=False)
     seen = record | {"visible": 1.0, "symmetric": True}

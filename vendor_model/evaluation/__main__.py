@@ -6,8 +6,12 @@ which no truth is known, only so.
 
 import argparse
 import json
-from collections.abc import Iterator
+import multiprocessing
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     )
     known = argparse.ArgumentParser(add_help=False, parents=[models])
     known.add_argument("--true-points", action="store_true", help="give the model the true point map")
+    known.add_argument("--workers", type=int, default=1, help="processes that share out the photos")
     known.add_argument("--pictures", type=Path, metavar="FILE", help="draw the objects, measure nothing")
     result = argparse.ArgumentParser(description=__doc__)
     kinds = result.add_subparsers(dest="kind", required=True)
@@ -64,11 +69,24 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def records(arguments: argparse.Namespace) -> Iterator[dict]:
+def records(arguments: argparse.Namespace) -> Iterable[dict]:
     """What the command line asks for, object by object."""
     if arguments.kind == "meshes":
         return meshes.evaluate(arguments.folder)
-    return evaluate(model(arguments), known_photos(arguments), arguments.seed, arguments.true_points)
+    if arguments.workers == 1:
+        return share(arguments, torch.get_num_threads(), 0)
+    threads = max(1, torch.get_num_threads() // arguments.workers)
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(arguments.workers, spawn) as pool:
+        shares = pool.map(partial(share, arguments, threads), range(arguments.workers))
+        return list(chain.from_iterable(shares))
+
+
+def share(arguments: argparse.Namespace, threads: int, number: int) -> list[dict]:
+    """The records of every so many-th photo, from the number-th on."""
+    torch.set_num_threads(threads)
+    photos = islice(known_photos(arguments), number, None, arguments.workers)
+    return list(evaluate(model(arguments), photos, arguments.seed, arguments.true_points))
 
 
 def picture(arguments: argparse.Namespace) -> np.ndarray:

@@ -14,7 +14,7 @@ from vendor_model.device import choose_device
 from vendor_model.errors import exit_in_words
 from vendor_model.training import distributed
 from vendor_model.training.recipe import RECIPES, Run
-from vendor_model.training.stages import STAGES
+from vendor_model.training.stages import ALONE, STAGES
 
 
 def main() -> None:
@@ -47,7 +47,9 @@ def main() -> None:
         )
         run = Run(arguments.model, arguments.runs, recipe, device=device, workers=arguments.workers)
         for name in arguments.stages:
-            STAGES[name](run)
+            if name not in ALONE or distributed.rank() == 0:
+                STAGES[name](run)
+            distributed.wait()
 
 
 if __name__ == "__main__":

@@ -109,15 +109,15 @@ def matched_flow(run: Run, phase: Phase, parts: nn.ModuleDict) -> Loss:
 def voxel_overlap(run: Run, phase: Phase, parts: nn.ModuleDict) -> Loss:
     """Geometry model and voxel decoder together, for what counts: the overlap of their voxels with the truth.
 
-    One step from pure noise is compared with the truth, all of it as the code that it is, and an eighth of it
-    through the voxel decoder, which costs as much as all the rest. Flow matching at other times goes on
-    beside it for a quarter of a batch, so that more steps work, and so do true codes.
+    One step from pure noise is compared with the truth: all of a batch as the code that it is, a sixteenth
+    also through the voxel decoder, which costs many times as much. A quarter learns flow matching at other
+    times beside it, so that more steps work; the decoder also sees a sixteenth of true codes.
     """
     code, rng = run.shape_code(), run.rng()
 
     def loss(batch: Batch) -> tuple[Tensor, dict[str, float]]:
         count = len(batch["distances"])
-        few, decoded, known = count // 4, math.ceil(count / 8), math.ceil(count / 16)
+        few, decoded = count // 4, math.ceil(count / 16)
         flow, latents = parts["ss_flow"], true_latents(batch, code)
         noise = noise_for({name: value.shape for name, value in latents.items()}, rng)
         tokens = condition_tokens(run, parts, embedder_inputs(batch, rng), dropped_maps(phase, rng))
@@ -136,7 +136,7 @@ def voxel_overlap(run: Run, phase: Phase, parts: nn.ModuleDict) -> Loss:
         figures |= at_times
         made = noise["shape"] + predicted["shape"]
         overlap = code_overlap(code, made, batch)
-        codes = torch.cat([made[:decoded], disturbed(latents["shape"][decoded : decoded + known], rng)])
+        codes = torch.cat([made[:decoded], disturbed(latents["shape"][decoded : 2 * decoded], rng)])
         with run.fast_products():
             logits = parts["ss_decoder"](tokens_to_grid(codes))[:, 0].float()
         target = (distances_of(batch["distances"])[: len(logits)] < 0.5 / logits.shape[-1]).float()

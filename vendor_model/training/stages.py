@@ -62,6 +62,9 @@ def export(run: Run) -> None:
     checkpoints.save(run.model, run.config, modules, torch.float16)
 
 
+ALONE = ("data", "shape_code", "estimated", "export")
+"""Stages without gradients to share: the first of several processes does them, and the others wait."""
+
 STAGES: dict[str, Callable[[Run], None]] = {
     **{stage.__name__: stage for stage in (data, shape_code, voxel_decoder, depth, estimated, surface)},
     **{name: partial(geometry, stage=name) for recipe in RECIPES.values() for name in recipe.phases},

@@ -76,7 +76,7 @@ def cpu_is_faster_in(dtype: torch.dtype, times: float = 2.0) -> bool:
     """Whether this CPU multiplies matrices in a 16-bit type at least so many times as fast as in float32."""
     seconds = {}
     for kind in (torch.float32, dtype):
-        matrix = torch.ones(512, 512, dtype=kind)
+        matrix = torch.ones(256, 256, dtype=kind)
         seconds[kind] = min(_seconds(matrix) for _ in range(4))
     return seconds[torch.float32] >= times * seconds[dtype]
 

@@ -26,10 +26,11 @@ class Convolution(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         if len(x) > 1 or x.device.type != "cpu":
             return super().forward(x)
-        depth = x.shape[2]
-        padded = F.pad(x[0].transpose(0, 1), (0, 0, 0, 0, 0, 0, 1, 1))
-        slices = torch.cat([padded[tap : tap + depth] for tap in range(3)], 1)
+        depth, cells = x.shape[2], x[0].movedim(0, -1)
+        padded = F.pad(cells, (0, 0, 0, 0, 0, 0, 1, 1))
+        slices = torch.cat([padded[tap : tap + depth] for tap in range(3)], -1).movedim(-1, 1)
         weight = self.weight.transpose(1, 2).flatten(1, 2)  # taps along the depth count as channels
+        weight = weight.contiguous(memory_format=torch.channels_last)
         return F.conv2d(slices, weight, self.bias, padding=1).transpose(0, 1)[None]
 
 

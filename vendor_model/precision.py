@@ -66,11 +66,6 @@ def search_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if sixteen_bit else torch.float32
 
 
-def training_dtype(device: torch.device) -> torch.dtype:
-    """Precision of products in training: bfloat16, but on a CPU only where that multiplies it faster."""
-    return torch.bfloat16 if device.type != "cpu" else search_dtype(device)
-
-
 @lru_cache
 def cpu_is_faster_in(dtype: torch.dtype, times: float = 2.0) -> bool:
     """Whether this CPU multiplies matrices in a 16-bit type at least so many times as fast as in float32."""

@@ -19,12 +19,6 @@ def test_depth_and_points_come_back_as_single_precision():
     np.testing.assert_array_equal(depth.check(points, PHOTO, "points.npy"), points)
 
 
-def test_both_rooms_call_the_same_unknown():
-    from vendor_model import depth as models
-
-    assert (depth.FARTHEST, depth.ASPECT_TOLERANCE) == (models.FARTHEST, models.ASPECT_TOLERANCE)
-
-
 def test_depth_is_in_one_channel_or_alike_in_three():
     ramp = np.linspace(1, 9, 12).reshape(3, 4)
     ramp[0, 0] = np.nan

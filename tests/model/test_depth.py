@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vendor_model.__main__ import MINI
-from vendor_model.depth import estimate_point_map, external_point_map
+from vendor_model.depth import ASPECT_TOLERANCE, FARTHEST, estimate_point_map, external_point_map
 from vendor_model.errors import PhotoError
 from vendor_model.focal import recover_focal_shift
 from vendor_model.layout.frames import pixels_from_camera
@@ -147,3 +147,9 @@ def test_points_far_behind_the_object_are_no_points_where_the_configuration_says
     assert share_of_points(4.0) == whole
     wall = HEIGHT / WIDTH / 2  # of the square that the photo is padded to
     assert share_of_points(3.0) == pytest.approx(whole - wall, abs=0.02)
+
+
+def test_both_rooms_call_the_same_unknown():
+    from sam3d_blender.core import depth as blenders
+
+    assert (blenders.FARTHEST, blenders.ASPECT_TOLERANCE) == (FARTHEST, ASPECT_TOLERANCE)

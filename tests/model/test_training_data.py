@@ -1,5 +1,6 @@
 """What the stages are fed: shards, selections, mirror images, disturbed point maps."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,9 +12,10 @@ pytest.importorskip("numba")
 from vendor_model.errors import UserError
 from vendor_model.layout.pose import denormalise_rotation_6d
 from vendor_model.layout.transforms import rotation_6d_to_matrix
-from vendor_model.training import distributed
+from vendor_model.training import __main__ as command
+from vendor_model.training import distributed, texture_stages
 from vendor_model.training.geometry_model import GEOMETRY_SAMPLES, geometry_batches
-from vendor_model.training.recipe import MINI
+from vendor_model.training.recipe import MINI, Run
 from vendor_model.training.samples import (
     DISTURBED,
     MAPS,
@@ -24,10 +26,16 @@ from vendor_model.training.samples import (
     mirrored,
 )
 from vendor_model.training.shards import EVERYTHING, Selection, Shards, save_shard, write_shards
+from vendor_model.training.stages import ALONE, STAGES
 
 
 def rng() -> torch.Generator:
     return torch.Generator().manual_seed(0)
+
+
+def test_objects_that_are_too_few_for_a_batch_are_named(run):
+    with pytest.raises(UserError, match=r"samples of the 999 that a batch of this stage needs"):
+        next(run.shards().sparse_batches(("distances",), 999))
 
 
 def test_pieces_of_objects_are_their_voxels_around_one(run):
@@ -170,9 +178,55 @@ def test_a_shard_without_any_object_is_refused_in_words(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_batch_is_shared_out_among_the_processes(run, monkeypatch):
-    recipe = replace(run.recipe, batch=16)
-    monkeypatch.setattr(distributed, "processes", lambda: 2)
-    assert len(next(geometry_batches(replace(run, recipe=recipe)))["image"]) == 8
-    with pytest.raises(UserError, match="2 processes cannot share batches of 5 samples"):
-        next(geometry_batches(replace(run, recipe=replace(recipe, batch=5))))
+BATCHES = {"depth": 4, "voxel_decoder": 16, "pretraining": 32, "texture_regression": 32, "texture": 8}
+
+
+@pytest.mark.parametrize("stage", BATCHES)
+def test_a_batch_is_shared_out_among_the_processes(run, stage, monkeypatch):
+    """Of two, each has a half of what one alone has, and of the estimated samples too."""
+    recipe = replace(run.recipe, batch=32, depth_batch=4, texture_batch=8)
+    run, seen = replace(run, recipe=recipe), []
+    parts = texture_stages.texture_parts(run) if stage == "texture" else None
+    monkeypatch.setattr(texture_stages, "load_average", lambda *_: parts)
+    monkeypatch.setattr(
+        Run, "train", lambda self, name, model, loss, batches, **_: seen.append(next(batches))
+    )
+    for count in (1, 2):
+        monkeypatch.setattr(distributed, "processes", lambda count=count: count)
+        STAGES[stage](run)
+    assert [size_of(batch) for batch in seen] == [BATCHES[stage], BATCHES[stage] // 2]
+
+
+def size_of(batch) -> int:
+    if isinstance(batch, dict):
+        return len(batch["image"])
+    return len(batch[0] if isinstance(batch, tuple) else batch)
+
+
+def test_parts_of_a_whole_leave_nothing_over(monkeypatch):
+    monkeypatch.setattr(distributed, "processes", lambda: 4)
+    parts = []
+    for rank in range(4):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        parts.append(distributed.part(6))
+    assert sum(parts) == 6 and set(parts) == {1, 2}
+
+
+@pytest.mark.parametrize("count", [3, 16])
+def test_processes_that_cannot_share_the_batches_are_named_before_anything_runs(run, count, monkeypatch):
+    monkeypatch.setattr(distributed, "processes", lambda: count)
+    with pytest.raises(UserError, match=f"{count} processes cannot share batches of 8, 16, 32"):
+        replace(run, recipe=MINI).check_shares()
+
+
+def test_of_several_processes_the_first_does_what_is_one_ones_work(monkeypatch, tmp_path):
+    done = []
+    assert set(ALONE) <= set(STAGES)
+    for name in STAGES:
+        monkeypatch.setitem(STAGES, name, lambda run, name=name: done.append(name))
+    words = f"training data shape_code depth estimated export --runs {tmp_path}".split()
+    monkeypatch.setattr(sys, "argv", words)
+    for rank in (0, 1):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        command.main()
+    assert done == [*words[1:6], "depth"]

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from vendor_model.arguments import at_least_one
 from vendor_model.errors import exit_in_words
 from vendor_model.evaluation import generated, meshes, pictures, scenes
 from vendor_model.evaluation.report import summary, table
@@ -43,21 +44,21 @@ def main() -> None:
 def parser() -> argparse.ArgumentParser:
     everywhere = argparse.ArgumentParser(add_help=False)
     everywhere.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    everywhere.add_argument("--threads", type=int, help="CPU threads (default: all)")
+    everywhere.add_argument("--threads", type=at_least_one, help="CPU threads (default: all)")
     models = argparse.ArgumentParser(add_help=False, parents=[everywhere])
     models.add_argument("--model", type=Path, default=Path(__file__).parent.parent / "mini")
     models.add_argument("--seed", type=int, default=7)
     models.add_argument(
-        "--steps", type=int, help="of the geometry model (default: as its configuration says)"
+        "--steps", type=at_least_one, help="of the geometry model (default: as its configuration says)"
     )
     known = argparse.ArgumentParser(add_help=False, parents=[models])
     known.add_argument("--true-points", action="store_true", help="give the model the true point map")
-    known.add_argument("--workers", type=int, default=1, help="processes that share out the photos")
+    known.add_argument("--workers", type=at_least_one, default=1, help="processes that share the work")
     known.add_argument("--pictures", type=Path, metavar="FILE", help="draw the objects, measure nothing")
     result = argparse.ArgumentParser(description=__doc__)
     kinds = result.add_subparsers(dest="kind", required=True)
     new = kinds.add_parser("generated", parents=[known], help="new photos of the training generator")
-    new.add_argument("--samples", type=int, default=200, help="how many objects")
+    new.add_argument("--samples", type=at_least_one, default=200, help="how many objects")
     new.add_argument("--occluded", action="store_true", help="only objects of which a quarter is hidden")
     rendered = kinds.add_parser("scenes", parents=[known], help="rendered scenes with their truth")
     rendered.add_argument("folders", type=Path, nargs="+")

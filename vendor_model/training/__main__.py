@@ -10,9 +10,11 @@ from pathlib import Path
 
 import torch
 
+from vendor_model.arguments import at_least_one
 from vendor_model.device import choose_device
 from vendor_model.errors import exit_in_words
 from vendor_model.training import distributed
+from vendor_model.training.products import products_dtype
 from vendor_model.training.recipe import RECIPES, Run
 from vendor_model.training.stages import ALONE, STAGES
 
@@ -32,8 +34,8 @@ def main() -> None:
     )
     parser.add_argument("--decoder", help="stage whose voxel decoder is exported (default: likewise)")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
-    parser.add_argument("--threads", type=int, help="CPU threads (default: all)")
-    parser.add_argument("--workers", type=int, default=1, help="processes that render data")
+    parser.add_argument("--threads", type=at_least_one, help="CPU threads (default: all)")
+    parser.add_argument("--workers", type=at_least_one, default=1, help="processes that render data")
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
@@ -46,6 +48,8 @@ def main() -> None:
             decoder=arguments.decoder or recipe.decoder,
         )
         run = Run(arguments.model, arguments.runs, recipe, device=device, workers=arguments.workers)
+        run.check_shares()
+        products_dtype(device)  # now, while all processes are at the same point
         for name in arguments.stages:
             if name not in ALONE or distributed.rank() == 0:
                 STAGES[name](run)

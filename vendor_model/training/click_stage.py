@@ -3,7 +3,9 @@
 import torch
 from safetensors.torch import save_file
 
+from vendor_model.errors import UserError
 from vendor_model.segmentation.network import WEIGHTS, ClickNet
+from vendor_model.training import distributed
 from vendor_model.training.click_photos import read_photos, write_photos
 from vendor_model.training.clicks import Sessions
 from vendor_model.training.objects import CATEGORIES
@@ -19,7 +21,10 @@ BATCH = 16
 
 
 def clicks(run: Run) -> None:
-    """Photos, training, and the moving average as float16 safetensors beside the segmenter."""
+    """Photos, training, and the moving average as float16 safetensors beside the segmenter, by one process.
+    Raises UserError where there are several."""
+    if distributed.processes() > 1:
+        raise UserError("The stage clicks is one process's work: start it without torchrun.")
     folder = run.runs / "click_photos"
     categories = [name for name in CATEGORIES if name not in HELD_OUT]
     write_photos(folder, run.recipe.train_seed, SHARDS, PHOTOS, PLAIN, categories)

@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vendor_model.precision import products_in, training_dtype
 from vendor_model.segmentation.evidence import network_input, region_evidence
 from vendor_model.segmentation.network import ClickNet
 from vendor_model.segmentation.prompts import Prompts
 from vendor_model.segmentation.windows import around, whole
 from vendor_model.training.click_photos import ClickPhoto
+from vendor_model.training.products import fast_products
 
 SIDES = (128, 128, 128, 128, 128, 192)
 """Of the windows that the network learns on, drawn anew each step; mostly small ones, for speed."""
@@ -145,7 +145,7 @@ class Sessions:
     def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         """The loss of the last batch; its sessions go on from what the network answers."""
         inputs, target = batch
-        with products_in(training_dtype(inputs.device), inputs.device):
+        with fast_products(inputs.device):
             logits = self.network(inputs)
         logits = logits.float()
         shares = logits.detach().sigmoid().cpu().numpy()

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vendor_model.training import distributed
 from vendor_model.training.recipe import Run
 
 DEPTH_TOKENS = (49, 101)
 """The depth model's patches a photo, from … to below …, drawn anew each step as in MoGe; fewer cost less."""
-DEPTH_BATCH = 16
 DEPTH_KINDS = ("isolated", "ground")
 """Scenes to learn depth from. In pasted ones nothing tells how far behind the objects their wall is."""
 
@@ -21,6 +21,7 @@ def depth(run: Run) -> None:
     MoGe is trained up to an unknown scale and depth shift; both are fixed here, because a least-squares
     alignment inside the loss lets a small, briefly trained model drift to ever smaller maps.
     """
+    # Channels last, for CPUs: a step takes 0.7 of the time.
     model, rng = run.module("depth_model").to(memory_format=torch.channels_last), run.rng()
     parts = nn.ModuleDict({"depth_model": model})
 
@@ -38,7 +39,9 @@ def depth(run: Run) -> None:
         seen = (validity - valid.float()).square().mean()
         return error + seen, {"relative_error": error.item(), "validity": seen.item()}
 
-    run.train("depth", parts, loss, run.shards().photos(run.share(DEPTH_BATCH), DEPTH_KINDS))
+    run.train(
+        "depth", parts, loss, run.shards().photos(distributed.part(run.recipe.depth_batch), DEPTH_KINDS)
+    )
 
 
 def varied(photos: Tensor, points: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 PATIENCE = timedelta(days=2)
-"""How long a process waits for the others, one of which may render for hours."""
+"""How long a process waits for the others, at any exchange: one of them may render for hours."""
 
 
 def join(device: torch.device) -> torch.device:
@@ -34,6 +34,11 @@ def rank() -> int:
 
 def processes() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def part(whole: int) -> int:
+    """This process's part of so many things, of which none is left over."""
+    return whole * (rank() + 1) // processes() - whole * rank() // processes()
 
 
 def wait() -> None:

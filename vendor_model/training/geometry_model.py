@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from vendor_model.sampling import TIME_SCALE
+from vendor_model.training import distributed
 from vendor_model.training.objectives import Latents
 from vendor_model.training.recipe import Phase, Run
 from vendor_model.training.samples import MAPS, MASKS, PICTURES, POSE_LATENTS, distances_of, mirrored
@@ -27,8 +28,8 @@ def geometry_batches(run: Run, phase: Phase = ALL_SCENES) -> Iterator[dict[str, 
     """The phase's samples as stored, for ever, half of them as in a mirror; its share of them with the point
     maps that the depth model makes of their photos."""
     rng = torch.Generator().manual_seed(run.own_seed(run.seed))
-    count = run.share(run.recipe.batch)
-    estimated = round(phase.estimated * count)
+    count = distributed.part(run.recipe.batch)
+    estimated = distributed.part(round(phase.estimated * run.recipe.batch))
     sources = (run.shards(), count - estimated), (run.estimated_shards(), estimated)
     streams = [shards.batches(GEOMETRY_SAMPLES, few, phase.selection) for shards, few in sources if few]
     for parts in zip(*streams, strict=True):

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from vendor_model.precision import training_dtype
 from vendor_model.training import distributed
+from vendor_model.training.products import products_dtype
 
 MOMENTUM = 0.95
 COEFFICIENTS = (3.4445, -4.775, 2.0315)
@@ -38,10 +38,10 @@ class Muon(torch.optim.Optimizer):
 
     def _heading(self, parameter: nn.Parameter) -> Tensor:
         state = self.state[parameter]
-        if "momentum" not in state:
-            state["momentum"] = torch.zeros_like(parameter)
-        state["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
-        return parameter.grad.lerp(state["momentum"], MOMENTUM)
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(parameter)
+        state["momentum_buffer"].lerp_(parameter.grad, 1 - MOMENTUM)
+        return parameter.grad.lerp(state["momentum_buffer"], MOMENTUM)
 
 
 def shared_orthogonal(matrices: list[Tensor]) -> list[Tensor]:
@@ -61,7 +61,7 @@ def shared_orthogonal(matrices: list[Tensor]) -> list[Tensor]:
 def orthogonal(matrices: Tensor) -> Tensor:
     """(N, rows, columns) to nearly orthogonal ones with the same singular vectors."""
     wide = matrices.shape[1] <= matrices.shape[2]
-    x = (matrices if wide else matrices.mT).to(training_dtype(matrices.device))
+    x = (matrices if wide else matrices.mT).to(products_dtype(matrices.device))
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     a, b, c = COEFFICIENTS
     for _ in range(ITERATIONS):

@@ -12,8 +12,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from vendor_model import checkpoints
 from vendor_model.config import PipelineConfig, read_pipeline
 from vendor_model.errors import UserError
-from vendor_model.precision import products_in, training_dtype
 from vendor_model.training import distributed
+from vendor_model.training.products import fast_products, products_dtype
 from vendor_model.training.shape_latent import ShapeCode
 from vendor_model.training.shards import EVERYTHING, Selection, Shards
 from vendor_model.training.trainer import Schedule, train
@@ -51,7 +51,7 @@ class Phase:
 class Recipe:
     """Sizes and lengths of a training, and the kinds of object that fill its scenes.
 
-    A batch is what one step of all processes together sees.
+    A batch is shared out among the processes that train together; `surface` sees one object in each.
     phases: the geometry model's, by stage, in their order. texture_at_noise: share of the texture model's
     draws at time 0.
     finished, decoder: the stages whose geometry model and voxel decoder are exported. preferred_from,
@@ -72,6 +72,8 @@ class Recipe:
     patch: int = 8
     texture_at_noise: float = 0.5
     batch: int = 32
+    shape_batch: int = 16
+    depth_batch: int = 16
     texture_batch: int = 8
     piece_voxels: int = 256
     preferred_from: str = "fine_tuning"
@@ -148,6 +150,7 @@ PAPER = replace(
         "shortcut": Schedule(4_000, 1e-5, ema=0.999),
     },
     batch=128,
+    texture_batch=32,
     finished="shortcut",
     decoder="voxel_tuning",
     shards=5000,
@@ -159,6 +162,9 @@ PAPER = replace(
 """The paper's order of stages, its rates and its weights, for those who train for days; the lengths are ours.
 Isolated objects, then objects that hide each other, then scenes with layout and point map, then only what is
 well visible; then preferences, then few steps."""
+
+LEAST_SHARE = 4
+"""Samples of the geometry model's batch without which a process has none for some part of the loss."""
 
 CPU = torch.device("cpu")
 
@@ -202,19 +208,19 @@ class Run:
         """A seed for this process; of several that train together the first has the seed itself."""
         return seed + 1_000_003 * distributed.rank()
 
-    def share(self, batch: int) -> int:
-        """How many samples of a batch are this process's. Raises UserError when they cannot be shared out."""
-        count, rest = divmod(batch, distributed.processes())
-        if rest:
+    def check_shares(self) -> None:
+        """Raises UserError when the processes cannot share out every batch, or would have too few of each."""
+        recipe, count = self.recipe, distributed.processes()
+        batches = (recipe.batch, recipe.shape_batch, recipe.depth_batch, recipe.texture_batch)
+        if any(batch % count for batch in batches) or recipe.batch < LEAST_SHARE * count:
             raise UserError(
-                f"{distributed.processes()} processes cannot share batches of {batch} samples: "
-                "start a number of them that divides it."
+                f"{count} processes cannot share batches of {', '.join(map(str, sorted(set(batches))))} "
+                "samples: start a number of them that divides all of these."
             )
-        return count
 
     def fast_products(self) -> AbstractContextManager:
         """Inside, matrix products run in bfloat16; in float32 on a CPU that gains nothing by it."""
-        return products_in(training_dtype(self.device), self.device)
+        return fast_products(self.device)
 
     def train(
         self, stage: str, model: nn.Module, loss: Callable, batches: Iterator, fused_attention: bool = False
@@ -223,7 +229,7 @@ class Run:
         attention = nullcontext()
         if self.device.type == "cpu":
             # There the fused attention's backward pass is slow in bfloat16: it pays for long sequences alone.
-            fused = fused_attention or training_dtype(self.device) == torch.float32
+            fused = fused_attention or products_dtype(self.device) == torch.float32
             attention = sdpa_kernel(SDPBackend.FLASH_ATTENTION if fused else SDPBackend.MATH)
         with attention:
             train(model, loss, batches, self.recipe.schedules[stage], self.runs / stage)

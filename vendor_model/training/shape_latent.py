@@ -6,6 +6,7 @@ in for the encoder of the paper's occupancy VAE; the decoder is the specified on
 is trained on these codes. Latent width, not voxels, limits thin parts.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,10 @@ class ShapeCode:
         return ShapeCode(self.mean.to(device), self.basis.to(device), self.scale.to(device))
 
     def save(self, path: Path) -> None:
-        np.savez(path, mean=self.mean.numpy(), basis=self.basis.numpy(), scale=self.scale.numpy())
+        partial = path.with_suffix(".partial")
+        with open(partial, "wb") as file:
+            np.savez(file, mean=self.mean.numpy(), basis=self.basis.numpy(), scale=self.scale.numpy())
+        os.replace(partial, path)
 
     @classmethod
     def load(cls, path: Path) -> "ShapeCode":

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vendor_model.models.voxel_decoder import tokens_to_grid
-from vendor_model.training import shape_latent
+from vendor_model.training import distributed, shape_latent
 from vendor_model.training.geometry_model import (
     geometry_batches,
     geometry_parts,
@@ -21,15 +21,17 @@ from vendor_model.training.recipe import Run
 from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs
 from vendor_model.training.shape_latent import disturbed
 
-SHAPE_BATCH = 16
-
 
 def shape_code(run: Run) -> None:
-    """Principal components of the distance patches of some thousand objects."""
+    """Principal components of the distance patches of some thousand objects; kept where there are some, as
+    every stage after goes by their signs."""
+    path = run.runs / "shape_code.npz"
+    if path.exists():
+        return
     run.runs.mkdir(parents=True, exist_ok=True)
     channels = run.module("ss_decoder").input_layer.in_channels
     grids = next(distance_grids(run.recipe.train_seed, SampleSizes.voxels, 3000))
-    shape_latent.fit(grids, run.recipe.patch, channels).save(run.runs / "shape_code.npz")
+    shape_latent.fit(grids, run.recipe.patch, channels).save(path)
 
 
 def distance_grids(seed: int, resolution: int, batch: int) -> Iterator[Tensor]:
@@ -52,9 +54,8 @@ def voxel_decoder(run: Run) -> None:
         hard = soft_overlap((logits > 0).float(), target.float())
         return F.binary_cross_entropy_with_logits(logits, target.float()), {"voxel_iou": hard.mean().item()}
 
-    grids = distance_grids(
-        run.own_seed(run.recipe.train_seed + 2000), SampleSizes.voxels, run.share(SHAPE_BATCH)
-    )
+    seed, batch = run.own_seed(run.recipe.train_seed + 2000), distributed.part(run.recipe.shape_batch)
+    grids = distance_grids(seed, SampleSizes.voxels, batch)
     run.train("voxel_decoder", parts, loss, grids)
 
 

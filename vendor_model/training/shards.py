@@ -188,17 +188,11 @@ class Shards:
         `mixed` shards at a time, or of more where those hold too few. Raises UserError when all do."""
         shards = self.arrays((*names, "kind", "visible_fraction"))
         while True:
-            pool, count = [], 0
-            while len(pool) < mixed or count < size:
-                shard = next(shards)
+            pool = []
+            for shard in self._enough(shards, size, mixed, lambda shard: len(selection.rows(shard))):
                 rows = selection.rows(shard)
                 pool.append({name: shard[name][rows] for name in names})
-                count += len(rows)
-                if len(pool) > mixed + len(self.paths()) and count < size:
-                    raise UserError(
-                        f"{self.folder} holds {count} samples of the {size} that a batch of this stage needs "
-                        f"({selection}): write more with the stage {self.folder.name}."
-                    )
+            count = sum(len(part[names[0]]) for part in pool)
             joined = {name: np.concatenate([part[name] for part in pool]) for name in names}
             order = self.rng.permutation(count)
             for start in range(0, count - size + 1, size):
@@ -208,13 +202,14 @@ class Shards:
     def sparse_batches(
         self, names: tuple[str, ...], size: int, most_voxels: int | None = None, mixed: int = 2
     ) -> Iterator[dict[str, Tensor]]:
-        """As `batches`, with `coords` (N, 4) int32 and `features` (N, 8) of the batch's voxels added.
+        """As `batches`, with `coords` (N, 4) int32 and `features` (N, 8) of the batch's voxels added. Raises
+        UserError likewise.
 
         most_voxels: of each object only so many, those nearest to a random one of it.
         """
         shards = self.arrays((*names, "voxel_counts", "coords", "features"))
         while True:
-            pool = [next(shards) for _ in range(mixed)]
+            pool = list(self._enough(shards, size, mixed, lambda shard: len(shard["voxel_counts"])))
             joined = {name: np.concatenate([shard[name] for shard in pool]) for name in names}
             counts = np.concatenate([shard["voxel_counts"] for shard in pool])
             starts = np.concatenate([[0], np.cumsum(counts)])
@@ -234,6 +229,26 @@ class Shards:
                     "coords": torch.from_numpy(cells),
                     "features": torch.from_numpy(voxels[kept]).float(),
                 }
+
+    def _enough(
+        self,
+        shards: Iterator[dict[str, np.ndarray]],
+        size: int,
+        mixed: int,
+        count: Callable[[dict[str, np.ndarray]], int],
+    ) -> Iterator[dict[str, np.ndarray]]:
+        """The next shards, `mixed` of them and so many that they count to `size`. Raises UserError when all
+        of the folder do not."""
+        number, found = 0, 0
+        while number < mixed or found < size:
+            shard = next(shards)
+            number, found = number + 1, found + count(shard)
+            if number > mixed + len(self.paths()) and found < size:
+                raise UserError(
+                    f"{self.folder} holds {found} samples of the {size} that a batch of this stage needs: "
+                    f"write more with the stage {self.folder.name}."
+                )
+            yield shard
 
     def _nearest(self, coords: np.ndarray, cells: np.ndarray, count: int) -> np.ndarray:
         """Of the numbered cells the `count` nearest to a random one, in their order."""

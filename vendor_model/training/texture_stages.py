@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vendor_model.sampling import TIME_SCALE
 from vendor_model.sparse.grid import SparseGrid
 from vendor_model.surface.gaussians import split_head
-from vendor_model.training import surface_targets
+from vendor_model.training import distributed, surface_targets
 from vendor_model.training.objectives import sample_times
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import embedder_inputs
@@ -56,7 +56,7 @@ def texture_regression(run: Run) -> None:
     On pieces of many objects: it is photos that the embedder needs many of, not voxels.
     """
     names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
-    batches = run.shards().sparse_batches(names, run.share(run.recipe.batch), run.recipe.piece_voxels)
+    batches = run.shards().sparse_batches(names, distributed.part(run.recipe.batch), run.recipe.piece_voxels)
     _train_texture(run, "texture_regression", texture_parts(run), batches, at_noise=1.0, noise_scale=0.0)
 
 
@@ -64,7 +64,7 @@ def texture(run: Run) -> None:
     """The regressor becomes the flow model: flow matching on the structured latent."""
     parts = load_average(texture_parts(run), run.runs / "texture_regression").train()
     names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
-    batches = run.shards().sparse_batches(names, run.share(run.recipe.texture_batch))
+    batches = run.shards().sparse_batches(names, distributed.part(run.recipe.texture_batch))
     _train_texture(run, "texture", parts, batches, run.recipe.texture_at_noise, 1.0)
 
 

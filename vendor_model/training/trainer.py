@@ -111,6 +111,7 @@ def train(model: nn.Module, loss: Loss, batches: Iterator, schedule: Schedule, f
             _save(folder / "last.pt", {"model": model.state_dict(), "average": average,
                                        "optimizers": states, "step": step})  # fmt: skip
             _save(folder / "average.pt", average)
+    distributed.wait()  # until the first process has saved
 
 
 def make_optimizers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:

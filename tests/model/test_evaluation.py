@@ -2,11 +2,13 @@
 
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
@@ -263,16 +265,22 @@ def test_the_command_scores_generated_photos_with_the_steps_that_it_is_told(know
     assert "1 objects, 0 not reconstructed" in printed and "voxel IoU 64³, solid" in printed
 
 
-def test_two_processes_share_out_the_photos(monkeypatch, capsys):
+def test_several_processes_share_out_the_photos(known, monkeypatch, capsys):
+    oracle, threads = Oracle(known), []
+    monkeypatch.setattr(command.Pipeline, "load", lambda folder: oracle)
+    monkeypatch.setattr(generated, "known_photos", lambda *options: [known] * 5)
+    monkeypatch.setattr(command, "ProcessPoolExecutor", lambda count, start: ThreadPoolExecutor(1))
+    monkeypatch.setattr(torch, "set_num_threads", threads.append)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
     printed = []
-    for words in ("", "--workers 2"):
-        argv = f"evaluation generated --samples 2 --threads 2 --json {words}".split()
-        monkeypatch.setattr(sys, "argv", argv)
+    for words in ("", "--workers 3"):
+        monkeypatch.setattr(sys, "argv", f"evaluation generated --json {words}".split())
         command.main()
         printed.append(json.loads(capsys.readouterr().out))
     alone, together = printed
-    assert alone["objects"] == together["objects"] == 2
-    assert together["shape"] == pytest.approx(alone["shape"], abs=1e-3)
+    assert alone["objects"] == together["objects"] == 5 * len(known.subjects)
+    assert together["shape"] == pytest.approx(alone["shape"])
+    assert threads == [7, 2, 2, 2]
 
 
 def test_the_summary_sorts_by_visibility_and_leaves_symmetric_objects_out_of_one_figure(known):

@@ -47,7 +47,7 @@ def write_reconstruction(
     has worked on stays, and the new one is added beside it, unless `replace`.
     """
     collection = collection_of(scene, photo)
-    farthest = max((part.surface.translation[2] + part.surface.scale.max() for part in parts), default=0.0)
+    farthest = max(part.surface.translation[2] + part.surface.scale.max() for part in parts)
     camera = match_camera(scene, collection, photo, intrinsics, farthest)
     _ensure_light(scene, collection)
     bpy.context.view_layer.update()

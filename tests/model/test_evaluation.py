@@ -268,7 +268,7 @@ def test_the_command_scores_generated_photos_with_the_steps_that_it_is_told(know
 def test_several_processes_share_out_the_photos(known, monkeypatch, capsys):
     oracle, threads = Oracle(known), []
     monkeypatch.setattr(command.Pipeline, "load", lambda folder: oracle)
-    monkeypatch.setattr(generated, "known_photos", lambda *options: [known] * 5)
+    monkeypatch.setattr(generated, "known_photos", lambda *options: [known] * 3)
     monkeypatch.setattr(command, "ProcessPoolExecutor", lambda count, start: ThreadPoolExecutor(1))
     monkeypatch.setattr(torch, "set_num_threads", threads.append)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
@@ -278,7 +278,7 @@ def test_several_processes_share_out_the_photos(known, monkeypatch, capsys):
         command.main()
         printed.append(json.loads(capsys.readouterr().out))
     alone, together = printed
-    assert alone["objects"] == together["objects"] == 5 * len(known.subjects)
+    assert alone["objects"] == together["objects"] == 3 * len(known.subjects)
     assert together["shape"] == pytest.approx(alone["shape"])
     assert threads == [7, 2, 2, 2]
 

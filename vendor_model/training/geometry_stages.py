@@ -82,7 +82,7 @@ def regression(run: Run, phase: Phase, parts: nn.ModuleDict) -> Loss:
 def code_overlap(code: ShapeCode, tokens: Tensor, batch: Batch) -> Tensor:
     """Mean soft overlap with the truth of the solids that shape codes (B, T, C) stand for.
 
-    What counts in the end, at a thousandth of the voxel decoder's cost: the code is linear. Squared errors
+    What counts in the end, at a hundredth of the voxel decoder's cost: the code is linear. Squared errors
     alone leave empty what a photo leaves unsure, as the mean of thin parts here and there is none.
     """
     distances = code.decode(tokens) * TRUNCATION

@@ -51,13 +51,13 @@ class Phase:
 class Recipe:
     """Sizes and lengths of a training, and the kinds of object that fill its scenes.
 
-    A batch is shared out among the processes that train together; `surface` sees one object in each.
-    phases: the geometry model's, by stage, in their order. texture_at_noise: share of the texture model's
-    draws at time 0.
-    finished, decoder: the stages whose geometry model and voxel decoder are exported. preferred_from,
-    shortcut_from: the stages that preference optimisation and distillation start from; guidance: strength of
-    the samples they learn from, which only a model trained with `unconditional` can follow; candidates: drawn
-    for each preference pair, in candidate_steps; preference_strength: βT of the loss.
+    phases: the geometry model's, by stage, in their order. finished, decoder: the stages whose geometry model
+    and voxel decoder are exported. …batch: samples that the processes that train together share out among
+    them; `surface` sees one object in each. texture_at_noise: share of the texture model's draws at time 0.
+    preferred_from, shortcut_from: the stages that preference optimisation and distillation start from;
+    guidance: strength of the samples they learn from, which only a model trained with `unconditional` can
+    follow; candidates: drawn for each preference pair, in candidate_steps; preference_strength: βT of the
+    loss.
     """
 
     categories: tuple[str, ...]
@@ -117,8 +117,9 @@ MINI = Recipe(
         "clicks": Schedule(20000, 2e-3),
     },
 )
-"""For a CPU: the paper's order of stages, short, by regression and then through the voxels, with layout and
-point maps from the start, which cost a generated scene nothing."""
+"""For a CPU: the paper's order of stages, short, by regression of codes and of the solids that they stand
+for, then from noise and through the voxels; with layout and point maps from the start, which cost a generated
+scene nothing."""
 
 PAPER = replace(
     MINI,

@@ -2,13 +2,11 @@
 
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
@@ -29,6 +27,7 @@ from vendor_model.evaluation.comparison import layout_figures, shape_figures
 from vendor_model.evaluation.registration import align, remaining_rotation, right_turns, unit_box
 from vendor_model.evaluation.report import summary, table
 from vendor_model.evaluation.subjects import KnownPhoto, evaluate, unit_ratio
+from vendor_model.pipeline import Pipeline
 from vendor_model.surface.glb import SceneMesh, encode_glb
 from vendor_model.training.meshes import object_surface
 from vendor_model.training.objects import make_object
@@ -254,7 +253,7 @@ def test_the_command_scores_generated_photos_with_the_steps_that_it_is_told(know
     oracle = Oracle(known)
     oracle.config = replace(read_pipeline(MINI), layout_refinement=False)
     asked = []
-    monkeypatch.setattr(command.Pipeline, "load", lambda folder: oracle)
+    monkeypatch.setattr(Pipeline, "load", lambda folder: oracle)
     monkeypatch.setattr(generated, "known_photos", lambda *options: asked.append(options) or [known])
     monkeypatch.setattr(
         sys, "argv", "evaluation generated --samples 9 --seed 4 --steps 25 --occluded".split()
@@ -263,24 +262,6 @@ def test_the_command_scores_generated_photos_with_the_steps_that_it_is_told(know
     assert asked == [(9, 4, RECIPE.categories, True)] and oracle.config.ss_inference_steps == 25
     printed = capsys.readouterr().out
     assert "1 objects, 0 not reconstructed" in printed and "voxel IoU 64³, solid" in printed
-
-
-def test_several_processes_share_out_the_photos(known, monkeypatch, capsys):
-    oracle, threads = Oracle(known), []
-    monkeypatch.setattr(command.Pipeline, "load", lambda folder: oracle)
-    monkeypatch.setattr(generated, "known_photos", lambda *options: [known] * 3)
-    monkeypatch.setattr(command, "ProcessPoolExecutor", lambda count, start: ThreadPoolExecutor(1))
-    monkeypatch.setattr(torch, "set_num_threads", threads.append)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
-    printed = []
-    for words in ("", "--workers 3"):
-        monkeypatch.setattr(sys, "argv", f"evaluation generated --json {words}".split())
-        command.main()
-        printed.append(json.loads(capsys.readouterr().out))
-    alone, together = printed
-    assert alone["objects"] == together["objects"] == 3 * len(known.subjects)
-    assert together["shape"] == pytest.approx(alone["shape"])
-    assert threads == [7, 2, 2, 2]
 
 
 def test_the_summary_sorts_by_visibility_and_leaves_symmetric_objects_out_of_one_figure(known):
@@ -323,6 +304,20 @@ def test_a_scene_folder_says_what_was_written(tmp_path, known):
     np.testing.assert_allclose(read.points, known.points, atol=1e-4)
     np.testing.assert_array_equal(subject.mask, known.subjects[0].mask)
     assert read.focal_px == known.focal_px and not subject.symmetric
+
+
+def test_two_processes_find_what_one_finds(tmp_path, known, monkeypatch, capsys):
+    for number in "01":
+        write_scene(tmp_path / number, known, np.eye(4))
+    printed = []
+    for count in "12":
+        words = ["evaluation", "scenes", str(tmp_path), "--json", "--threads", "2", "--workers", count]
+        monkeypatch.setattr(sys, "argv", words)
+        command.main()
+        printed.append(json.loads(capsys.readouterr().out))
+    alone, together = printed
+    assert alone["objects"] == together["objects"] == 2
+    assert together["layout"] == pytest.approx(alone["layout"], abs=1e-3)
 
 
 def test_a_folder_without_a_scene_or_with_half_of_one_is_named(tmp_path, known):
@@ -380,7 +375,7 @@ def test_the_second_view_is_from_the_right():
 
 @pytest.mark.parametrize("true_points", [False, True])
 def test_the_pictures_of_one_who_knows_are_those_of_the_truth(known, true_points, tmp_path, monkeypatch):
-    monkeypatch.setattr(command.Pipeline, "load", lambda folder: Oracle(known))
+    monkeypatch.setattr(Pipeline, "load", lambda folder: Oracle(known))
     monkeypatch.setattr(generated, "known_photos", lambda *options: [known])
     words = ["evaluation", "generated", "--pictures", str(tmp_path / "sheet.png")]
     monkeypatch.setattr(sys, "argv", words + ["--true-points"] * true_points)
@@ -402,7 +397,7 @@ def test_objects_of_a_photo_without_truth_are_drawn_as_the_model_makes_them(know
     ]
     Image.fromarray(large[0]).save(tmp_path / "photo.png")
     Image.fromarray(255 * large[1][..., 0]).save(tmp_path / "mask_0.png")
-    monkeypatch.setattr(command.Pipeline, "load", lambda folder: Oracle(known))
+    monkeypatch.setattr(Pipeline, "load", lambda folder: Oracle(known))
     words = ["evaluation", "photos", str(tmp_path), "--pictures", str(tmp_path / "sheet.png")]
     monkeypatch.setattr(sys, "argv", words)
     command.main()

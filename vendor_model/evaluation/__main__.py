@@ -6,12 +6,6 @@ which no truth is known, only so.
 
 import argparse
 import json
-import multiprocessing
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
-from functools import partial
-from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +14,10 @@ from PIL import Image
 
 from vendor_model.arguments import at_least_one
 from vendor_model.errors import exit_in_words
-from vendor_model.evaluation import generated, meshes, pictures, scenes
+from vendor_model.evaluation import pictures
+from vendor_model.evaluation.records import known_photos, model, records
 from vendor_model.evaluation.report import summary, table
-from vendor_model.evaluation.subjects import KnownPhoto, evaluate
 from vendor_model.photo import read_objects
-from vendor_model.pipeline import Pipeline
-from vendor_model.training.recipe import MINI
 
 
 def main() -> None:
@@ -70,26 +62,6 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def records(arguments: argparse.Namespace) -> Iterable[dict]:
-    """What the command line asks for, object by object."""
-    if arguments.kind == "meshes":
-        return meshes.evaluate(arguments.folder)
-    if arguments.workers == 1:
-        return share(arguments, torch.get_num_threads(), 0)
-    threads = max(1, torch.get_num_threads() // arguments.workers)
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(arguments.workers, spawn) as pool:
-        shares = pool.map(partial(share, arguments, threads), range(arguments.workers))
-        return list(chain.from_iterable(shares))
-
-
-def share(arguments: argparse.Namespace, threads: int, number: int) -> list[dict]:
-    """The records of every so many-th photo, from the number-th on."""
-    torch.set_num_threads(threads)
-    photos = islice(known_photos(arguments), number, None, arguments.workers)
-    return list(evaluate(model(arguments), photos, arguments.seed, arguments.true_points))
-
-
 def picture(arguments: argparse.Namespace) -> np.ndarray:
     """What the command line asks for, drawn."""
     if arguments.kind == "photos":
@@ -97,19 +69,6 @@ def picture(arguments: argparse.Namespace) -> np.ndarray:
         return pictures.photo_sheet(model(arguments), photos, arguments.seed)
     photos = known_photos(arguments)
     return pictures.sheet(model(arguments), photos, arguments.seed, arguments.true_points)
-
-
-def model(arguments: argparse.Namespace) -> Pipeline:
-    pipeline = Pipeline.load(arguments.model)
-    if arguments.steps:
-        pipeline.config = replace(pipeline.config, ss_inference_steps=arguments.steps)
-    return pipeline
-
-
-def known_photos(arguments: argparse.Namespace) -> Iterator[KnownPhoto]:
-    if arguments.kind == "scenes":
-        return scenes.known_photos(arguments.folders)
-    return generated.known_photos(arguments.samples, arguments.seed, MINI.categories, arguments.occluded)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import torch
 import torch.multiprocessing as multiprocessing
 from torch import nn
 
+from vendor_model.training import muon
 from vendor_model.training.muon import Muon, orthogonal, shared_orthogonal
 
 SHAPES = ((6, 4), (4, 6), (5, 5), (4, 6), (6, 4))
@@ -35,9 +36,8 @@ def test_a_step_is_as_long_as_one_of_adamw_along_the_orthogonalised_momentum():
     layer.weight.grad = torch.randn(20, 50, generator=torch.Generator().manual_seed(2))
     optimizer.step()
     moved = before - layer.weight.detach()
-    assert moved.square().mean().sqrt().item() == pytest.approx(
-        0.2e-3, rel=0.25
-    )  # as Liu et al. find AdamW's
+    steps_of_adamw = 0.2e-3  # root mean square, as Liu et al. find it
+    assert moved.square().mean().sqrt().item() == pytest.approx(steps_of_adamw, rel=0.25)
     # The first momentum lies along the gradient, whatever its length.
     assert torch.allclose(moved, 0.2e-3 * 50**0.5 * orthogonal(layer.weight.grad[None])[0].float(), atol=1e-5)
 
@@ -52,12 +52,17 @@ def test_what_is_not_used_is_not_stepped():
 def one_of_two(rank: int, folder) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
-    torch.save(shared_orthogonal(matrices()), folder / f"{rank}.pt")
+    done = []
+    muon.orthogonal = lambda stack: done.append(len(stack)) or orthogonal(stack)
+    found = shared_orthogonal(matrices())
+    torch.save({"found": found, "done": sum(done)}, folder / f"{rank}.pt")
 
 
-def test_two_processes_find_together_what_one_finds_alone(tmp_path):
+def test_two_processes_find_together_what_one_finds_alone_each_doing_a_part(tmp_path):
     multiprocessing.start_processes(partial(one_of_two, folder=tmp_path), nprocs=2, start_method="fork")
     alone = shared_orthogonal(matrices())
-    for rank in range(2):
-        for found, expected in zip(torch.load(tmp_path / f"{rank}.pt"), alone, strict=True):
+    told = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    assert [one["done"] for one in told] == [3, 2]
+    for one in told:
+        for found, expected in zip(one["found"], alone, strict=True):
             assert torch.allclose(found, expected, atol=1e-2)

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vendor_model.training import distributed
+from vendor_model.training.products import fast_products
 from vendor_model.training.recipe import Run
 
 DEPTH_TOKENS = (49, 101)
@@ -28,7 +29,7 @@ def depth(run: Run) -> None:
     def loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         photos, truth = varied(F.avg_pool2d(batch[0], 2), batch[1], rng)
         num_tokens = int(torch.randint(*DEPTH_TOKENS, (), generator=rng, device=rng.device))
-        with run.fast_products():
+        with fast_products(run.device):
             points, validity = parts["depth_model"](photos, num_tokens)
         points, validity = points.float(), validity.float()
         valid = truth.isfinite().all(-1)

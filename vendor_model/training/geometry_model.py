@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from vendor_model.sampling import TIME_SCALE
 from vendor_model.training import distributed
 from vendor_model.training.objectives import Latents
+from vendor_model.training.products import fast_products
 from vendor_model.training.recipe import Phase, Run
 from vendor_model.training.samples import MAPS, MASKS, PICTURES, POSE_LATENTS, distances_of, mirrored
 from vendor_model.training.shape_latent import ShapeCode
@@ -86,13 +87,13 @@ def condition_tokens(
     run: Run, parts: nn.ModuleDict, inputs: dict[str, Tensor], drop: tuple[str, ...] = ()
 ) -> Tensor:
     """Condition tokens (B, T, cond_channels) of `inputs`; drop: those that count as zeros."""
-    with run.fast_products():
+    with fast_products(run.device):
         return parts["ss_condition_embedder"](inputs, drop)
 
 
 def velocity_under(run: Run, flow: nn.Module, tokens: Tensor) -> Velocity:
     """Velocity of a flow model under condition tokens."""
-    with run.fast_products():
+    with fast_products(run.device):
         context = flow.prepare_context(tokens)
     return bound(run, flow, context)
 
@@ -102,7 +103,7 @@ def bound(run: Run, flow: nn.Module, context) -> Velocity:
 
     def velocity(latents: Latents, times: Tensor, told: Tensor | None = None) -> Latents:
         told = times.new_zeros(1) if told is None else told
-        with run.fast_products():
+        with fast_products(run.device):
             predicted = flow(latents, times * TIME_SCALE, context, d=told * TIME_SCALE)
         return {name: value.float() for name, value in predicted.items()}
 

@@ -26,6 +26,7 @@ from vendor_model.training.objectives import (
     sample_times,
     soft_overlap,
 )
+from vendor_model.training.products import fast_products
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import distances_of, embedder_inputs
 
@@ -86,7 +87,7 @@ def ranked_pair(
             noise_for(flow.latent_shapes(len(truth)), rng),
             settings,
         )
-        with run.fast_products():
+        with fast_products(run.device):
             solid = decoder(tokens_to_grid(drawn["shape"]))[:, 0] > 0
         candidates.append(drawn)
         scores.append(soft_overlap(solid.float(), truth))

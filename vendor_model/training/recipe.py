@@ -1,7 +1,7 @@
 """What is trained on what, how long and how fast; and where a training reads and writes."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from vendor_model import checkpoints
 from vendor_model.config import PipelineConfig, read_pipeline
 from vendor_model.errors import UserError
 from vendor_model.training import distributed
-from vendor_model.training.products import fast_products, products_dtype
+from vendor_model.training.products import products_dtype
 from vendor_model.training.shape_latent import ShapeCode
 from vendor_model.training.shards import EVERYTHING, Selection, Shards
 from vendor_model.training.trainer import Schedule, train
@@ -176,7 +176,7 @@ RECIPES = {"mini": MINI, "paper": PAPER}
 class Run:
     """Where a training reads and writes: the model folder's yaml files, and the runs folder.
 
-    Weights, losses and moving averages are float32, whatever `fast_products` run in.
+    Weights, losses and moving averages are float32, whatever `products.fast_products` run in.
     """
 
     model: Path
@@ -218,10 +218,6 @@ class Run:
                 f"{count} processes cannot share batches of {', '.join(map(str, sorted(set(batches))))} "
                 "samples: start a number of them that divides all of these."
             )
-
-    def fast_products(self) -> AbstractContextManager:
-        """Inside, matrix products run in bfloat16; in float32 on a CPU that gains nothing by it."""
-        return fast_products(self.device)
 
     def train(
         self, stage: str, model: nn.Module, loss: Callable, batches: Iterator, fused_attention: bool = False

@@ -17,6 +17,7 @@ from vendor_model.training.geometry_model import (
 )
 from vendor_model.training.objectives import noise_for, soft_overlap
 from vendor_model.training.objects import distance_grid, make_object
+from vendor_model.training.products import fast_products
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs
 from vendor_model.training.shape_latent import disturbed
@@ -49,7 +50,7 @@ def voxel_decoder(run: Run) -> None:
     def loss(distances: Tensor) -> tuple[Tensor, dict[str, float]]:
         target = distances < 0.5 / distances.shape[1]
         tokens = disturbed(code.encode(distances), rng)
-        with run.fast_products():
+        with fast_products(run.device):
             logits = parts["ss_decoder"](tokens_to_grid(tokens))[:, 0].float()
         hard = soft_overlap((logits > 0).float(), target.float())
         return F.binary_cross_entropy_with_logits(logits, target.float()), {"voxel_iou": hard.mean().item()}
@@ -83,7 +84,7 @@ def voxel_tuning(run: Run) -> None:
         half = len(distances) // 2
         seen = predicted_codes({name: values[:half] for name, values in batch.items()})
         tokens = torch.cat([seen, disturbed(code.encode(distances[half:]), rng)])
-        with run.fast_products():
+        with fast_products(run.device):
             logits = tuned["ss_decoder"](tokens_to_grid(tokens))[:, 0].float()
         overlap = soft_overlap(logits.sigmoid(), target)
         hard = soft_overlap((logits > 0).float(), target)

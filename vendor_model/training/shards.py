@@ -30,6 +30,10 @@ class Selection:
     kinds: tuple[str, ...] = KINDS
     least_visible: float = 0.0
 
+    def __str__(self) -> str:
+        visible = f", {self.least_visible:.0%} visible or more" if self.least_visible else ""
+        return f"from scenes {' or '.join(self.kinds)}{visible}"
+
     def rows(self, shard: dict[str, np.ndarray]) -> np.ndarray:
         """Numbers of the chosen samples. Raises UserError for a shard that does not say their kinds."""
         return np.flatnonzero(
@@ -188,10 +192,10 @@ class Shards:
         `mixed` shards at a time, or of more where those hold too few. Raises UserError when all do."""
         shards = self.arrays((*names, "kind", "visible_fraction"))
         while True:
-            pool = []
-            for shard in self._enough(shards, size, mixed, lambda shard: len(selection.rows(shard))):
-                rows = selection.rows(shard)
-                pool.append({name: shard[name][rows] for name in names})
+            pool = [
+                {name: shard[name][rows] for name in names}
+                for shard, rows in self._enough(shards, size, mixed, selection)
+            ]
             count = sum(len(part[names[0]]) for part in pool)
             joined = {name: np.concatenate([part[name] for part in pool]) for name in names}
             order = self.rng.permutation(count)
@@ -207,9 +211,9 @@ class Shards:
 
         most_voxels: of each object only so many, those nearest to a random one of it.
         """
-        shards = self.arrays((*names, "voxel_counts", "coords", "features"))
+        shards = self.arrays((*names, "voxel_counts", "coords", "features", "visible_fraction"))
         while True:
-            pool = list(self._enough(shards, size, mixed, lambda shard: len(shard["voxel_counts"])))
+            pool = [shard for shard, _ in self._enough(shards, size, mixed, EVERYTHING)]
             joined = {name: np.concatenate([shard[name] for shard in pool]) for name in names}
             counts = np.concatenate([shard["voxel_counts"] for shard in pool])
             starts = np.concatenate([[0], np.cumsum(counts)])
@@ -231,24 +235,21 @@ class Shards:
                 }
 
     def _enough(
-        self,
-        shards: Iterator[dict[str, np.ndarray]],
-        size: int,
-        mixed: int,
-        count: Callable[[dict[str, np.ndarray]], int],
-    ) -> Iterator[dict[str, np.ndarray]]:
-        """The next shards, `mixed` of them and so many that they count to `size`. Raises UserError when all
-        of the folder do not."""
+        self, shards: Iterator[dict[str, np.ndarray]], size: int, mixed: int, selection: Selection
+    ) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+        """The next shards, each with its selected rows: `mixed` of them, or as many as have `size` rows.
+        Raises UserError when all of the folder have fewer."""
         number, found = 0, 0
         while number < mixed or found < size:
             shard = next(shards)
-            number, found = number + 1, found + count(shard)
+            rows = selection.rows(shard)
+            number, found = number + 1, found + len(rows)
             if number > mixed + len(self.paths()) and found < size:
                 raise UserError(
-                    f"{self.folder} holds {found} samples of the {size} that a batch of this stage needs: "
+                    f"{self.folder} holds too few samples {selection} for a batch of {size}: "
                     f"write more with the stage {self.folder.name}."
                 )
-            yield shard
+            yield shard, rows
 
     def _nearest(self, coords: np.ndarray, cells: np.ndarray, count: int) -> np.ndarray:
         """Of the numbered cells the `count` nearest to a random one, in their order."""

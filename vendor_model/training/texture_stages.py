@@ -11,6 +11,7 @@ from vendor_model.sparse.grid import SparseGrid
 from vendor_model.surface.gaussians import split_head
 from vendor_model.training import distributed, surface_targets
 from vendor_model.training.objectives import sample_times
+from vendor_model.training.products import fast_products
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import embedder_inputs
 from vendor_model.training.structured_latent import CHANNELS
@@ -28,7 +29,7 @@ def surface(run: Run) -> None:
     def loss(batch: surface_targets.Targets) -> tuple[Tensor, dict[str, float]]:
         grid = SparseGrid(batch.coords)
         latent = batch.latent + 0.15 * torch.randn(batch.latent.shape, generator=rng, device=rng.device)
-        with run.fast_products():
+        with fast_products(run.device):
             features, _ = mesh(latent, grid)
             head = gaussians(latent, grid)
         cubes, cube_figures = surface_targets.cube_loss(features.float(), batch)
@@ -86,7 +87,7 @@ def _train_texture(
         grid = flow.prepare_coords(batch["coords"], len(batch["image"]))
         times = sample_times(len(batch["image"]), at_noise, rng)
         tau = grid.levels[0].per_cell(times[:, None])
-        with run.fast_products():
+        with fast_products(run.device):
             context = flow.prepare_context(embedder(inputs))
             predicted = flow(tau * latent + (1 - tau) * noise, times * TIME_SCALE, grid, context).float()
         error = (predicted - (latent - noise)).square()

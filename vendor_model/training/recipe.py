@@ -108,7 +108,7 @@ MINI = Recipe(
         "pretraining": Schedule(400, 8e-4, final=1.0, muon=True),
         "render_paste": Schedule(400, 8e-4, final=1.0, muon=True),
         "object_swap": Schedule(3000, 8e-4, final=1.0, muon=True),
-        "fine_tuning": Schedule(2500, 8e-4, muon=True),
+        "fine_tuning": Schedule(4000, 8e-4, muon=True),
         "voxel_tuning": Schedule(550, 7e-4),
         "texture_regression": Schedule(2000, 1e-3),
         "texture": Schedule(1600, 7e-4),

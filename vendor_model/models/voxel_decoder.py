@@ -21,7 +21,7 @@ SMALL = 20480
 class Convolution(nn.Conv3d):
     """A convolution of 3³ taps over (B, C, D, H, W).
 
-    Of one small float32 grid PyTorch's own takes a CPU three to twelve times as long as the same in slices.
+    Of one small float32 grid PyTorch's own takes a CPU up to twelve times as long as the same in slices.
     """
 
     def __init__(self, channels: int, out_channels: int):

@@ -28,3 +28,16 @@ def test_a_grid_is_decoded_alike_alone_and_among_others():
         nn.init.normal_(parameter, std=0.3)
     grids = tokens_to_grid(torch.randn(2, 8, 4))
     torch.testing.assert_close(decoder(grids[:1])[0], decoder(grids)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_only_one_small_float32_grid_is_sliced(monkeypatch):
+    left_to_pytorch = []
+    monkeypatch.setattr(nn.Conv3d, "forward", lambda self, x: left_to_pytorch.append(tuple(x.shape)) or x)
+    convolution, small, large = Convolution(2, 2), torch.zeros(1, 2, 4, 4, 4), torch.zeros(1, 2, 101, 102, 1)
+    convolution(small)
+    assert left_to_pytorch == []
+    convolution(large)
+    convolution(small.expand(2, -1, -1, -1, -1))
+    with torch.autocast("cpu", torch.bfloat16):
+        convolution(small)
+    assert len(left_to_pytorch) == 3

@@ -1,7 +1,7 @@
 """Muon: steps along the orthogonalised momentum of matrices (Jordan et al. 2024), as long as AdamW's.
 
 torch.optim.Muon multiplies in bfloat16 everywhere and takes matrices one by one: over mini's, on a core
-without bfloat16, it took 26 times as long as this. Each of several processes would do all of them.
+without bfloat16, a step took 26 times as long as here. Each of several processes would do all of them.
 """
 
 from collections import defaultdict

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
+from torch.overrides import TorchFunctionMode
 
 from vendor_model.config import PipelineConfig, read_yaml, section
 from vendor_model.errors import CheckpointError
@@ -91,6 +92,19 @@ def _embedder(content: dict) -> nn.Module:
     return PointPatchEmbedder(**content["point_patch"])
 
 
+class _NothingDrawn(TorchFunctionMode):
+    """Leaves tensors of the meta device as they are where normal values would be drawn: to follow that there
+    PyTorch imports its compiler, which takes longer than to load mini."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in (Tensor.normal_, nn.init.normal_):
+            tensor = args[0] if args else kwargs["tensor"]
+            if tensor.is_meta:
+                return tensor
+        return function(*args, **kwargs)
+
+
 @contextmanager
 def without_weights() -> Iterator[None]:
     """Modules built inside have their parameters on the meta device: shapes, but neither memory nor values.
@@ -103,6 +117,7 @@ def without_weights() -> Iterator[None]:
 
     hook = register_module_parameter_registration_hook(to_meta)
     try:
-        yield
+        with _NothingDrawn():
+            yield
     finally:
         hook.remove()

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vendor_model.layout.adam import Adam
 from vendor_model.layout.frames import object_from_camera
 from vendor_model.layout.moved_pose import MovedPose, upright_turns
 from vendor_model.layout.sight_lines import SightLines, seen_empty, sight_lines
@@ -90,11 +91,10 @@ def fit_geometry(
 
     starts = MovedPose(pose, upright_turns(settings.starts))
     before = float(error(predicted, starts)[0].detach())
-    groups = [{"params": starts.parameters, "lr": settings.pose_rate}]
     steps = settings.pose_steps + settings.steps
     _descend(
         lambda: error(predicted, starts).sum(),
-        groups,
+        [(parameter, settings.pose_rate) for parameter in starts.parameters],
         settings.pose_steps,
         lambda step: on_step(step / steps),
     )
@@ -103,15 +103,12 @@ def fit_geometry(
     posed = MovedPose(starts.pose(best if errors[best] < settings.clearly * errors[0] else 0))
     mirrors = unmirrored + mirror_planes(predicted, posed.pose(), lines, point_map, settings)
     latent = shape.clone().requires_grad_()
-    groups = [
-        {"params": [latent], "lr": settings.shape_rate},
-        {"params": posed.parameters, "lr": settings.pose_rate / 2},
-    ]
+    moved = [(parameter, settings.pose_rate / 2) for parameter in posed.parameters]
     _descend(
         lambda: (
             error(decode(latent), posed, mirrors).sum() + settings.calm * (latent - shape).square().mean()
         ),
-        groups,
+        [(latent, settings.shape_rate), *moved],
         settings.steps,
         lambda step: on_step((settings.pose_steps + step) / steps),
     )
@@ -124,17 +121,13 @@ def fit_geometry(
 
 
 def _descend(
-    loss: Callable[[], Tensor], groups: list[dict], steps: int, on_step: Callable[[int], None]
+    loss: Callable[[], Tensor], moved: list[tuple[Tensor, float]], steps: int, on_step: Callable[[int], None]
 ) -> None:
     """Adam, down to a tenth of the rates."""
-    optimizer = torch.optim.Adam(groups)
-    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.1, steps)
+    optimizer = Adam(moved)
     for step in range(steps):
         on_step(step)
-        optimizer.zero_grad()
-        loss().backward()
-        optimizer.step()
-        schedule.step()
+        optimizer.step(loss(), 1 - 0.9 * step / steps)
 
 
 def disagreement(

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vendor_model.layout.adam import Adam
 from vendor_model.layout.silhouette import intersection_over_union, soft_silhouette, visible_points
 from vendor_model.layout.transforms import compose, quaternion_to_matrix
 
@@ -96,12 +97,10 @@ def fit_outline(vertices: Tensor, faces: Tensor, outline: Outline, centre: Tenso
         (shift_and_size, FIRST_LEARNING_RATE, STEPS_WITHOUT_ROTATION),
         ([correction.rotation, *shift_and_size], LEARNING_RATE, STEPS),
     ):
-        optimizer = torch.optim.Adam(parameters, lr=rate)
+        optimizer = Adam([(parameter, rate) for parameter in parameters])
         for _ in range(steps):
-            optimizer.zero_grad()
             loss = comparison_loss(correction, vertices, faces, outline)
-            loss.backward()
-            optimizer.step()
+            optimizer.step(loss)
             if previous is not None and abs(loss.item() - previous) < CONVERGED:
                 break
             previous = loss.item()

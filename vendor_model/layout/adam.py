@@ -1,0 +1,37 @@
+"""Gradient descent of a few small tensors."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8
+
+
+class Adam:
+    """Adam (Kingma and Ba 2015) of parameters, each with its rate.
+
+    Steps as `torch.optim.Adam` does, whose first use imports PyTorch's compiler: on a slow CPU as long as
+    everything else that an artist's first object takes.
+    """
+
+    def __init__(self, moved: Sequence[tuple[Tensor, float]]):
+        self._parameters, self._rates = zip(*moved, strict=True)
+        self._means = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._squares = [torch.zeros_like(parameter) for parameter in self._parameters]
+        self._steps = 0
+
+    def step(self, loss: Tensor, share: float = 1.0) -> None:
+        """One step down a loss that all parameters have a part in, by a share of the rates."""
+        gradients = torch.autograd.grad(loss, self._parameters)
+        self._steps += 1
+        mean_weight, square_weight = 1 - FIRST_DECAY**self._steps, 1 - SECOND_DECAY**self._steps
+        with torch.no_grad():
+            for parameter, rate, gradient, mean, square in zip(
+                self._parameters, self._rates, gradients, self._means, self._squares, strict=True
+            ):
+                mean.lerp_(gradient, 1 - FIRST_DECAY)
+                square.mul_(SECOND_DECAY).addcmul_(gradient, gradient, value=1 - SECOND_DECAY)
+                length = square.sqrt() / math.sqrt(square_weight) + EPSILON
+                parameter.addcdiv_(mean, length, value=-share * rate / mean_weight)

@@ -12,8 +12,8 @@ FIRST_DECAY, SECOND_DECAY, EPSILON = 0.9, 0.999, 1e-8
 class Adam:
     """Adam (Kingma and Ba 2015) of parameters, each with its rate.
 
-    Steps as `torch.optim.Adam` does, whose first use imports PyTorch's compiler: on a slow CPU as long as
-    everything else that an artist's first object takes.
+    Steps as `torch.optim.Adam` does, whose first use imports PyTorch's compiler: 2.5 s on a CPU that makes an
+    object in 3.3 s.
     """
 
     def __init__(self, moved: Sequence[tuple[Tensor, float]]):

@@ -42,6 +42,15 @@ def test_a_step_is_as_long_as_one_of_adamw_along_the_orthogonalised_momentum():
     assert torch.allclose(moved, 0.2e-3 * 50**0.5 * orthogonal(layer.weight.grad[None])[0].float(), atol=1e-5)
 
 
+def test_the_kernels_of_a_convolution_step_as_a_matrix_of_its_channels():
+    layer = nn.Conv2d(8, 6, 3, bias=False)
+    before = layer.weight.detach().clone()
+    layer.weight.grad = torch.randn(layer.weight.shape, generator=torch.Generator().manual_seed(3))
+    Muon([{"params": [layer.weight]}], lr=1e-3).step()
+    expected = orthogonal(layer.weight.grad.flatten(1)[None])[0].float().view(6, 8, 3, 3)
+    assert torch.allclose(before - layer.weight.detach(), 0.2e-3 * 72**0.5 * expected, atol=1e-5)
+
+
 def test_what_is_not_used_is_not_stepped():
     layer = nn.Linear(3, 3, bias=False)
     before = layer.weight.detach().clone()

@@ -290,18 +290,29 @@ def test_distillation_begins_deaf_to_the_step_and_with_the_same_answers(run):
     assert torch.equal(answer(250.0), answer(0.0))
 
 
+def depth_parts(run):
+    return nn.ModuleDict({"depth_model": run.module("depth_model")})
+
+
 def test_a_stage_that_was_not_trained_is_named(run):
     with pytest.raises(CheckpointError, match="run the stage nothing of the training first"):
         geometry_parts(run, "nothing")
 
 
-def test_muon_turns_the_matrices_of_blocks_and_nothing_else(run):
-    parts = geometry_parts(run)
+@pytest.mark.parametrize(
+    "model, dimensions, among_them",
+    [(geometry_parts, {2}, "self_attn"), (depth_parts, {2, 4}, "upsample_blocks.0.1.layers.2.weight")],
+)
+def test_muon_turns_the_matrices_and_picture_kernels_of_blocks_and_nothing_else(
+    run, model, dimensions, among_them
+):
+    parts = model(run)
     adam, muon = make_optimizers(parts, Schedule(1, 1e-3, muon=True))
     [turned] = muon.param_groups
     names = {id(parameter): name for name, parameter in parts.named_parameters()}
-    assert all("blocks." in names[id(p)] and p.ndim == 2 for p in turned["params"])
-    assert any("self_attn" in names[id(p)] for p in turned["params"])
+    assert all("blocks." in names[id(p)] for p in turned["params"])
+    assert {p.ndim for p in turned["params"]} == dimensions
+    assert any(among_them in names[id(p)] for p in turned["params"])
     stepped = [
         id(p) for optimizer in (adam, muon) for group in optimizer.param_groups for p in group["params"]
     ]

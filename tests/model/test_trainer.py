@@ -84,6 +84,11 @@ def test_a_training_by_muon_goes_on_as_if_it_had_not_stopped_and_not_by_another_
         assert torch.equal(value, resumed.state_dict()[key])
     with pytest.raises(CheckpointError, match=r"last\.pt was trained with another optimiser"):
         blocks(5, "whole", muon=False)
+    saved = torch.load(tmp_path / "stopped" / "last.pt", weights_only=True)
+    saved["optimizers"][1]["param_groups"][0]["params"] = []  # as when Muon turned fewer weights
+    torch.save(saved, tmp_path / "stopped" / "last.pt")
+    with pytest.raises(CheckpointError, match=r"last\.pt was trained with another optimiser"):
+        blocks(5, "stopped")
 
 
 def one_of_two(rank: int, folder) -> None:

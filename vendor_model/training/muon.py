@@ -20,8 +20,9 @@ ITERATIONS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, orthogonalised; no weight decay. Of several processes, whose gradients are alike,
-    each orthogonalises its share of the matrices."""
+    """Nesterov momentum, orthogonalised; no weight decay. A convolution's kernels are a matrix with a row for
+    each of their first channels. Of several processes, whose gradients are alike, each orthogonalises its
+    share of the matrices."""
 
     def __init__(self, groups: Iterable[dict], lr: float):
         super().__init__(groups, {"lr": lr})
@@ -30,11 +31,11 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            updates = shared_orthogonal([self._heading(parameter) for parameter in parameters])
+            updates = shared_orthogonal([self._heading(parameter).flatten(1) for parameter in parameters])
             for parameter, update in zip(parameters, updates, strict=True):
                 # The root mean square of AdamW's steps (Liu et al. 2025, Muon is scalable for LLM training).
-                length = 0.2 * max(parameter.shape) ** 0.5
-                parameter.add_(update, alpha=-group["lr"] * length)
+                length = 0.2 * max(update.shape) ** 0.5
+                parameter.add_(update.view_as(parameter), alpha=-group["lr"] * length)
 
     def _heading(self, parameter: nn.Parameter) -> Tensor:
         state = self.state[parameter]

@@ -34,7 +34,7 @@ class Schedule:
 
     final: share of the learning rate that it ends with; 1 for a stage from which another goes on at once.
     accumulate: batches whose gradients make one step, where memory holds no larger batch. muon: the matrices
-    of transformer blocks learn by Muon (Jordan et al. 2024), the rest by AdamW.
+    and picture kernels of blocks learn by Muon (Jordan et al. 2024), the rest by AdamW.
     """
 
     steps: int
@@ -123,7 +123,7 @@ def make_optimizers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Op
     """
     named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     slow = [parameter for name, parameter in named.items() if "patch_embed" in name]
-    turned = [p for name, p in named.items() if schedule.muon and "blocks." in name and p.ndim == 2]
+    turned = [p for name, p in named.items() if schedule.muon and "blocks." in name and p.ndim in (2, 4)]
     apart = {id(parameter) for parameter in (*slow, *turned)}
     others = [parameter for parameter in named.values() if id(parameter) not in apart]
     groups = [{"params": others, "rate": 1.0}, {"params": slow, "rate": 0.1}]
@@ -191,12 +191,13 @@ def _resume(path: Path, model: nn.Module, average: dict[str, Tensor], optimizers
     state = read_state(path)
     check_fit({key: tuple(value.shape) for key, value in state["model"].items()}, model, path)
     model.load_state_dict(state["model"])
-    if len(state.get("optimizers", ())) != len(optimizers):
+    try:
+        for optimizer, saved in zip(optimizers, state.get("optimizers", ()), strict=True):
+            optimizer.load_state_dict(saved)
+    except ValueError:
         raise CheckpointError(
             f"{path} was trained with another optimiser: delete it, and the stage begins anew."
-        )
-    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
-        optimizer.load_state_dict(saved)
+        ) from None
     for key, value in state["average"].items():
         average[key].copy_(value)
     return state["step"]

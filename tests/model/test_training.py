@@ -131,8 +131,8 @@ def test_depth_is_learnt_from_scenes_that_tell_it(tmp_path):
 def test_the_depth_model_mostly_sees_few_patches():
     rng = torch.Generator().manual_seed(0)
     drawn = sorted(depth_stage.drawn_tokens(rng) for _ in range(400))
-    assert drawn[0] == 25 and 95 < drawn[-1] < 101
-    assert drawn[200] < 40
+    assert drawn[0] == 25 and 60 < drawn[-1] < 65
+    assert drawn[200] < 35
 
 
 def test_a_mirrored_photo_keeps_its_points():

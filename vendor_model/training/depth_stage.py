@@ -10,7 +10,7 @@ from vendor_model.training import distributed
 from vendor_model.training.products import fast_products
 from vendor_model.training.recipe import Run
 
-DEPTH_TOKENS = (25, 101)
+DEPTH_TOKENS = (25, 65)
 """The depth model's patches a photo, from … to below …."""
 DEPTH_KINDS = ("isolated", "ground")
 """Scenes to learn depth from. In pasted ones nothing tells how far behind the objects their wall is."""
@@ -23,12 +23,13 @@ def depth(run: Run) -> None:
     alignment inside the loss lets a small, briefly trained model drift to ever smaller maps.
     """
     model, rng = run.module("depth_model"), run.rng()
+    sizes = torch.Generator().manual_seed(run.seed)  # the same in all processes, or some would wait for others
     parts = nn.ModuleDict({"depth_model": model})
 
     def loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
         photos, truth = varied(F.avg_pool2d(batch[0], 2), batch[1], rng)
         with fast_products(run.device):
-            points, validity = parts["depth_model"](photos, drawn_tokens(rng))
+            points, validity = parts["depth_model"](photos, drawn_tokens(sizes))
         points, validity = points.float(), validity.float()
         valid = truth.isfinite().all(-1)
         median = truth[..., 2].flatten(1).nanmedian(1).values.view(-1, 1, 1, 1)
@@ -46,7 +47,7 @@ def depth(run: Run) -> None:
 def drawn_tokens(rng: torch.Generator) -> int:
     """How many patches, drawn anew each step as in MoGe; mostly few, which cost less and teach as much."""
     fewest, most = DEPTH_TOKENS
-    return int(fewest + (most - fewest) * torch.rand((), generator=rng, device=rng.device) ** 3)
+    return int(fewest + (most - fewest) * torch.rand((), generator=rng) ** 3)
 
 
 def varied(photos: Tensor, points: Tensor, rng: torch.Generator) -> tuple[Tensor, Tensor]:

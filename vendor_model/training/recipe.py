@@ -103,7 +103,7 @@ MINI = Recipe(
     },
     schedules={
         "voxel_decoder": Schedule(320, 1.5e-3),
-        "depth": Schedule(6000, 1e-3, muon=True),
+        "depth": Schedule(12000, 1e-3, muon=True),
         "surface": Schedule(1500, 1.5e-3),
         "pretraining": Schedule(400, 8e-4, final=1.0, muon=True),
         "render_paste": Schedule(400, 8e-4, final=1.0, muon=True),

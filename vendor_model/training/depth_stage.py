@@ -23,7 +23,7 @@ def depth(run: Run) -> None:
     alignment inside the loss lets a small, briefly trained model drift to ever smaller maps.
     """
     model, rng = run.module("depth_model"), run.rng()
-    sizes = torch.Generator().manual_seed(run.seed)  # the same in all processes, or some would wait for others
+    sizes = torch.Generator().manual_seed(run.seed)  # alike in all processes, or some would wait
     parts = nn.ModuleDict({"depth_model": model})
 
     def loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:

@@ -8,6 +8,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from vendor_model.layout.refinement import RefinementSettings, mask_iou, refine_pose
+from vendor_model.layout.silhouette import soft_silhouette
 from vendor_model.types import PointMap, Pose, Surface
 
 LANDSCAPE, PORTRAIT, FOCAL = (120, 160), (150, 110), 150.0
@@ -65,6 +66,23 @@ def disturbed(turn=(0.0, 0.0, 0.0), shift=(0.0, 0.0, 0.0), resize=1.0) -> Pose:
     return Pose(
         rotation.as_quat(scalar_first=True), TRUE_POSE.translation + np.array(shift), TRUE_POSE.scale * resize
     )
+
+
+def test_the_gradient_of_a_silhouette_is_the_same_each_time_on_many_threads():
+    torch.set_num_threads(4)
+    surface, size = box(30), (256, 256)
+    faces, weights = torch.from_numpy(surface.faces).long(), torch.rand(size)
+    intrinsics = torch.tensor([[250.0, 0, 128], [0, 250, 128], [0, 0, 1]])
+
+    def gradient() -> torch.Tensor:
+        vertices = torch.from_numpy(surface.vertices + np.float32([0, 0, 3])).requires_grad_()
+        return torch.autograd.grad(
+            (soft_silhouette(vertices, faces, intrinsics, size) * weights).sum(), vertices
+        )[0]
+
+    first = gradient()
+    assert first.abs().max() > 0
+    assert all(torch.equal(first, gradient()) for _ in range(8))
 
 
 @pytest.mark.parametrize("size", [LANDSCAPE, PORTRAIT])

@@ -115,9 +115,15 @@ def signed_distances(ndc: torch.Tensor, fragments: Fragments, size: tuple[int, i
     Differentiable in ndc (V, 3). Where on its edge the nearest point lies is held fixed: there, the
     distance does not change with it to first order.
     """
-    start, end = ndc[fragments.ends[:, 0], :2], ndc[fragments.ends[:, 1], :2]
-    nearest = torch.lerp(start, end, fragments.along[:, None])
-    squared = (_pixel_centres(fragments.pixel, size, ndc.dtype) - nearest).square().sum(-1)
+    # One coordinate at a time: several threads would sum the gradient of `ndc[ends]` in whatever order they
+    # come, and the same photo give another pose each time.
+    start, end = fragments.ends.unbind(-1)
+    x, y = (
+        torch.lerp(coordinate.index_select(0, start), coordinate.index_select(0, end), fragments.along)
+        for coordinate in ndc[:, :2].unbind(-1)
+    )
+    centre_x, centre_y = _pixel_centres(fragments.pixel, size, ndc.dtype).unbind(-1)
+    squared = (centre_x - x).square() + (centre_y - y).square()
     return torch.where(fragments.inside, -squared, squared)
 
 

@@ -45,9 +45,9 @@ class FitSettings:
     starts: int = 8
     clearly: float = 0.9
     pose_steps: int = 25
-    steps: int = 40
+    steps: int = 60
     pose_rate: float = 0.02
-    shape_rate: float = 0.07
+    shape_rate: float = 0.05
     calm: float = 0.5
     sides_alike: float = 0.8
     refuted: float = 0.02

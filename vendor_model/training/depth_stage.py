@@ -45,7 +45,7 @@ def depth(run: Run) -> None:
 
 
 def drawn_tokens(rng: torch.Generator) -> int:
-    """How many patches, drawn anew each step as in MoGe; mostly few, which cost less and teach as much."""
+    """How many patches, drawn anew each step as in MoGe; mostly few, which cost less."""
     fewest, most = DEPTH_TOKENS
     return int(fewest + (most - fewest) * torch.rand((), generator=rng) ** 3)
 

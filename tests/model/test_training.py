@@ -14,10 +14,11 @@ from vendor_model.errors import UserError
 from vendor_model.evaluation.metrics import rotation_error, voxel_iou
 from vendor_model.layout.transforms import matrix_to_quaternion
 from vendor_model.sparse.grid import SparseGrid
-from vendor_model.training import depth_stage, shape_latent, surface_targets
+from vendor_model.training import depth_stage, distributed, shape_latent, surface_targets
 from vendor_model.training.canonical import about_z, canonical_pose
 from vendor_model.training.objectives import flow_matching
 from vendor_model.training.objects import distance_grid, make_object
+from vendor_model.training.recipe import MINI, Run
 from vendor_model.training.samples import SampleSizes, object_samples
 from vendor_model.training.scenes import make_scene
 from vendor_model.training.shards import Shards, write_shards
@@ -133,6 +134,33 @@ def test_the_depth_model_mostly_sees_few_patches():
     drawn = sorted(depth_stage.drawn_tokens(rng) for _ in range(400))
     assert drawn[0] == 25 and 60 < drawn[-1] < 65
     assert drawn[200] < 35
+
+
+def test_processes_that_train_together_draw_alike_patches(monkeypatch, tmp_path):
+    """Each step they wait for each other: one with fewer would gain nothing."""
+    photos, truth = torch.rand(2, 3, 8, 8), torch.ones(2, 4, 4, 3)
+
+    def drawn(process: int) -> list[int]:
+        patches = []
+
+        class Recorder(nn.Module):
+            def forward(self, photos, count):
+                patches.append(count)
+                return truth, torch.ones(2, 4, 4)
+
+        def some_steps(stage, parts, loss, batches):
+            for _ in range(20):
+                loss((photos, truth))
+
+        monkeypatch.setattr(distributed, "rank", lambda: process)
+        run = Run(tmp_path, tmp_path, MINI)
+        for name, stand_in in (("module", lambda name: Recorder()), ("train", some_steps)):
+            object.__setattr__(run, name, stand_in)
+        depth_stage.depth(run)
+        return patches
+
+    assert len(set(drawn(0))) > 5
+    assert drawn(0) == drawn(1)
 
 
 def test_a_mirrored_photo_keeps_its_points():

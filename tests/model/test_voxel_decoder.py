@@ -21,6 +21,18 @@ def test_a_convolution_is_pytorchs_for_one_grid_and_for_several(count):
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
 
 
+def test_a_kernel_that_does_not_learn_leads_the_same_gradient_back():
+    torch.manual_seed(0)
+    ours = Convolution(3, 5)
+    grid, towards = torch.randn(1, 3, 4, 5, 6, requires_grad=True), torch.randn(1, 5, 4, 5, 6)
+    (learning,) = torch.autograd.grad(ours(grid), grid, towards)
+    ours.requires_grad_(False)
+    (frozen,) = torch.autograd.grad(ours(grid), grid, towards)
+    torch.testing.assert_close(frozen, learning)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(grid), nn.Conv3d.forward(ours, grid))
+
+
 def test_a_grid_is_decoded_alike_alone_and_among_others():
     torch.manual_seed(0)
     decoder = VoxelDecoder(1, 4, 1, [8, 4], 1)

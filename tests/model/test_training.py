@@ -148,15 +148,14 @@ def test_processes_that_train_together_draw_alike_patches(monkeypatch, tmp_path)
                 patches.append(count)
                 return truth, torch.ones(2, 4, 4)
 
-        def some_steps(stage, parts, loss, batches):
+        def some_steps(run, stage, parts, loss, batches):
             for _ in range(20):
                 loss((photos, truth))
 
         monkeypatch.setattr(distributed, "rank", lambda: process)
-        run = Run(tmp_path, tmp_path, MINI)
-        for name, stand_in in (("module", lambda name: Recorder()), ("train", some_steps)):
-            object.__setattr__(run, name, stand_in)
-        depth_stage.depth(run)
+        monkeypatch.setattr(Run, "module", lambda run, name: Recorder())
+        monkeypatch.setattr(Run, "train", some_steps)
+        depth_stage.depth(Run(tmp_path, tmp_path, MINI))
         return patches
 
     assert len(set(drawn(0))) > 5

@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+from vendor_model.models import voxel_decoder
 from vendor_model.models.voxel_decoder import Convolution, VoxelDecoder, tokens_to_grid
 
 
@@ -21,16 +22,26 @@ def test_a_convolution_is_pytorchs_for_one_grid_and_for_several(count):
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
 
 
-def test_a_kernel_that_does_not_learn_leads_the_same_gradient_back():
+def test_a_layer_that_does_not_learn_leads_the_same_gradient_back_in_slices(monkeypatch):
     torch.manual_seed(0)
-    ours = Convolution(3, 5)
+    ours, sliced = Convolution(3, 5), []
     grid, towards = torch.randn(1, 3, 4, 5, 6, requires_grad=True), torch.randn(1, 5, 4, 5, 6)
     (learning,) = torch.autograd.grad(ours(grid), grid, towards)
     ours.requires_grad_(False)
+    slices = voxel_decoder.convolve_slices
+    monkeypatch.setattr(
+        voxel_decoder, "convolve_slices", lambda x, *layer: sliced.append(x.shape[1]) or slices(x, *layer)
+    )
     (frozen,) = torch.autograd.grad(ours(grid), grid, towards)
     torch.testing.assert_close(frozen, learning)
-    with torch.no_grad():
-        torch.testing.assert_close(ours(grid), nn.Conv3d.forward(ours, grid))
+    assert sliced == [3, 5]
+
+
+def test_a_bias_learns_alone():
+    layer = Convolution(3, 5)
+    layer.weight.requires_grad_(False)
+    layer(torch.randn(1, 3, 4, 4, 4)).sum().backward()
+    torch.testing.assert_close(layer.bias.grad, torch.full((5,), 64.0))
 
 
 def test_a_grid_is_decoded_alike_alone_and_among_others():

@@ -30,7 +30,7 @@ class Convolution(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         if not _slow_alone(x):
             return super().forward(x)
-        if self.weight.requires_grad:
+        if self.weight.requires_grad or self.bias.requires_grad:
             return convolve_slices(x, self.weight, self.bias)
         return _FrozenConvolution.apply(x, self.weight, self.bias)
 
@@ -45,7 +45,7 @@ def convolve_slices(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 class _FrozenConvolution(torch.autograd.Function):
-    """`convolve_slices` of a kernel that does not learn.
+    """`convolve_slices` of a layer that does not learn.
 
     The gradient of its input is a convolution too, with the kernel mirrored. Sliced as well, mini's decoder
     takes three quarters of PyTorch's time for it.

@@ -2,7 +2,6 @@ import pytest
 import torch
 from torch import nn
 
-from vendor_model.models import voxel_decoder
 from vendor_model.models.voxel_decoder import Convolution, VoxelDecoder, tokens_to_grid
 
 
@@ -20,28 +19,6 @@ def test_a_convolution_is_pytorchs_for_one_grid_and_for_several(count):
         result.square().sum().backward()
     torch.testing.assert_close(grids[0].grad, grids[1].grad)
     torch.testing.assert_close(ours.weight.grad, theirs.weight.grad, rtol=1e-4, atol=1e-4)
-
-
-def test_a_layer_that_does_not_learn_leads_the_same_gradient_back_in_slices(monkeypatch):
-    torch.manual_seed(0)
-    ours, sliced = Convolution(3, 5), []
-    grid, towards = torch.randn(1, 3, 4, 5, 6, requires_grad=True), torch.randn(1, 5, 4, 5, 6)
-    (learning,) = torch.autograd.grad(ours(grid), grid, towards)
-    ours.requires_grad_(False)
-    slices = voxel_decoder.convolve_slices
-    monkeypatch.setattr(
-        voxel_decoder, "convolve_slices", lambda x, *layer: sliced.append(x.shape[1]) or slices(x, *layer)
-    )
-    (frozen,) = torch.autograd.grad(ours(grid), grid, towards)
-    torch.testing.assert_close(frozen, learning)
-    assert sliced == [3, 5]
-
-
-def test_a_bias_learns_alone():
-    layer = Convolution(3, 5)
-    layer.weight.requires_grad_(False)
-    layer(torch.randn(1, 3, 4, 4, 4)).sum().backward()
-    torch.testing.assert_close(layer.bias.grad, torch.full((5,), 64.0))
 
 
 def test_a_grid_is_decoded_alike_alone_and_among_others():

@@ -30,36 +30,12 @@ class Convolution(nn.Conv3d):
     def forward(self, x: Tensor) -> Tensor:
         if not _slow_alone(x):
             return super().forward(x)
-        if self.weight.requires_grad or self.bias.requires_grad:
-            return convolve_slices(x, self.weight, self.bias)
-        return _FrozenConvolution.apply(x, self.weight, self.bias)
-
-
-def convolve_slices(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A grid (1, C, D, H, W) with a kernel (O, C, 3, 3, 3), slice by slice."""
-    depth, cells = x.shape[2], x[0].movedim(0, -1)
-    padded = F.pad(cells, (0, 0, 0, 0, 0, 0, 1, 1))
-    slices = torch.cat([padded[tap : tap + depth] for tap in range(3)], -1).movedim(-1, 1)
-    taps = weight.permute(0, 3, 4, 2, 1).flatten(3)  # those along the depth count as channels
-    return F.conv2d(slices, taps.movedim(-1, 1), bias, padding=1).transpose(0, 1)[None]
-
-
-class _FrozenConvolution(torch.autograd.Function):
-    """`convolve_slices` of a layer that does not learn.
-
-    The gradient of its input is a convolution too, with the kernel mirrored. Sliced as well, mini's decoder
-    takes three quarters of PyTorch's time for it.
-    """
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(weight)
-        return convolve_slices(x, weight, bias)
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        [weight] = ctx.saved_tensors
-        return convolve_slices(gradient, weight.flip(2, 3, 4).transpose(0, 1), None), None, None
+        depth, cells = x.shape[2], x[0].movedim(0, -1)
+        padded = F.pad(cells, (0, 0, 0, 0, 0, 0, 1, 1))
+        slices = torch.cat([padded[tap : tap + depth] for tap in range(3)], -1).movedim(-1, 1)
+        weight = self.weight.transpose(1, 2).flatten(1, 2)  # taps along the depth count as channels
+        weight = weight.contiguous(memory_format=torch.channels_last)
+        return F.conv2d(slices, weight, self.bias, padding=1).transpose(0, 1)[None]
 
 
 def _slow_alone(x: Tensor) -> bool:

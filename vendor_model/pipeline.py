@@ -22,6 +22,7 @@ from vendor_model.errors import EmptyReconstructionError, MaskError
 from vendor_model.layout.geometry_fit import fit_geometry
 from vendor_model.layout.pose import decode_pose
 from vendor_model.layout.refinement import RefinementSettings, mask_iou, refine_pose
+from vendor_model.layout.seen_voxels import show_what_is_seen
 from vendor_model.memory import is_out_of_memory
 from vendor_model.models.texture_flow import denormalise
 from vendor_model.models.voxel_decoder import tokens_to_grid
@@ -222,11 +223,12 @@ class Pipeline:
         pose = Pose(*(part[0].numpy() for part in decode_pose(pose_latents, *moments)))
         shape = latents["shape"]
         with self.models.running("ss_decoder") as decoder:
-            if seen is not None:
-                shape, pose = self._fitted(
+            if seen is None:
+                logits = decoder(tokens_to_grid(shape))
+            else:
+                logits, pose = self._fitted(
                     decoder, shape, pose, *seen, lambda done: on_step(sampling + (1 - sampling) * done)
                 )
-            logits = decoder(tokens_to_grid(shape))
         coords, factor = sparse_structure(logits, config.downsample_ss_dist, generator=generator)
         return Shape(occupied(logits), coords, replace(pose, scale=pose.scale * factor), generator)
 
@@ -239,7 +241,7 @@ class Pipeline:
         mask: np.ndarray,
         on_step: Callable[[float], None],
     ) -> tuple[Tensor, Pose]:
-        """Shape latent and pose after `fit_geometry`."""
+        """Logits of the voxels (1, 1, R, R, R) and pose after `fit_geometry`."""
         precision = search_dtype(self.device)
 
         def decode(latent: Tensor) -> Tensor:
@@ -248,7 +250,10 @@ class Pipeline:
 
         with torch.enable_grad():
             fit = fit_geometry(decode, shape.cpu(), pose, point_map, mask, on_step=on_step)
-        return fit.shape.to(self.device), fit.pose
+        logits = decode(fit.shape)
+        if fit.after < fit.before:
+            logits = show_what_is_seen(logits, fit.pose, point_map, mask, fit.planes)
+        return logits.to(self.device), fit.pose
 
     def sample_texture(
         self, shape: Shape, tokens: Tensor, on_step: Callable[[float], None], config: PipelineConfig

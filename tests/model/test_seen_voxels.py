@@ -1,0 +1,137 @@
+"""Voxels follow the point map one by one: a ball before a wall, then the embedded model."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vendor_model import pipeline as pipeline_module
+from vendor_model.evaluation.generated import known_photos
+from vendor_model.evaluation.subjects import seen
+from vendor_model.layout.frames import points_from_depth, rays_through_pixels
+from vendor_model.layout.seen_voxels import ROUGHEST, roughness, show_what_is_seen
+from vendor_model.pipeline import Pipeline
+from vendor_model.training.recipe import MINI
+from vendor_model.types import PointMap, Pose
+
+SIZE, RESOLUTION = 128, 16
+INTRINSICS = np.array([[160.0, 0, SIZE / 2], [0, 160.0, SIZE / 2], [0, 0, 1]])
+CENTRE, RADIUS, WALL = np.array([0.1, -0.2, 4.0]), 0.4, 6.0
+POSE = Pose(np.array([1.0, 0, 0, 0]), CENTRE, np.ones(3))
+"""The object frame's axes are the camera's: the camera looks along +z."""
+AXIS = (np.arange(RESOLUTION) + 0.5) / RESOLUTION - 0.5
+PLACES = np.stack(np.meshgrid(AXIS, AXIS, AXIS, indexing="ij"), axis=-1)
+TRUE = torch.from_numpy(np.linalg.norm(PLACES, axis=-1) < RADIUS + 0.5 / RESOLUTION)
+"""As the voxel decoder learns it: what is within half a voxel of the solid."""
+
+
+def ball() -> tuple[PointMap, np.ndarray]:
+    rays = rays_through_pixels(np.stack(np.indices((SIZE, SIZE))[::-1], axis=-1) + 0.5, INTRINSICS)
+    along, length = rays @ CENTRE, (rays**2).sum(-1)
+    root = along**2 - length * (CENTRE @ CENTRE - RADIUS**2)
+    depth = np.where(root > 0, (along - np.sqrt(root.clip(min=0))) / length, WALL)
+    return PointMap(points_from_depth(depth, INTRINSICS), INTRINSICS), root > 0
+
+
+def as_logits(solid: torch.Tensor) -> torch.Tensor:
+    return torch.where(solid, 5.0, -5.0)[None, None]
+
+
+def corrected(solid: torch.Tensor, planes: tuple = (), scene: tuple | None = None) -> torch.Tensor:
+    point_map, mask = scene or ball()
+    return show_what_is_seen(as_logits(solid), POSE, point_map, mask, planes)[0, 0] > 0
+
+
+@pytest.fixture
+def middle() -> tuple[slice, slice]:
+    return slice(7, 9), slice(7, 9)
+
+
+def test_a_lump_before_the_surface_goes_and_a_dent_is_filled(middle):
+    lump, dent = TRUE.clone(), TRUE.clone()
+    lump[(*middle, slice(0, 1))] = True
+    dent[(*middle, slice(0, 5))] = False
+    assert not corrected(lump)[(*middle, 0)].any()
+    front = np.flatnonzero(TRUE[7, 7].numpy())[0]
+    assert not dent[7, 7, front] and corrected(dent)[(*middle, front)].all()
+
+
+def test_what_lies_beside_the_outline_goes_and_what_is_hidden_stays(middle):
+    solid = TRUE.clone()
+    solid[0, 0] = solid[15, 15] = True
+    solid[(*middle, slice(15, 16))] = True
+    found = corrected(solid)
+    assert not found[0, 0].any() and not found[15, 15].any()
+    assert found[(*middle, 15)].all()
+
+
+def test_across_a_mirror_plane_the_same_holds_on_the_hidden_side(middle):
+    solid = TRUE.clone()
+    solid[(*middle, slice(15, 16))] = True
+    back = torch.tensor([1.0, 1.0, -1.0])
+    assert corrected(solid)[(*middle, 15)].all()
+    assert not corrected(solid, (back,))[(*middle, 15)].any()
+
+
+def test_what_is_seen_outdoes_its_mirror_image():
+    """The right half of the ball is hidden and solid, the left one seen; its mirror image is not."""
+    point_map, mask = ball()
+    sideways = torch.tensor([-1.0, 1.0, 1.0])
+    empty = replace(point_map, points=points_from_depth(np.full((SIZE, SIZE), WALL), INTRINSICS))
+    half = np.arange(SIZE) < SIZE // 2
+    points = np.where(half[None, :, None], point_map.points, empty.points)
+    scene = replace(point_map, points=points), mask & half
+    found = corrected(TRUE, (sideways,), scene)
+    assert TRUE[12, 8].any() and TRUE[3, 8].any()
+    kept = found[12, 8].any(), found[3, 8].any()
+    assert sorted(kept) == [False, True]
+
+
+def test_a_rough_point_map_says_nothing_about_voxels(middle):
+    point_map, mask = ball()
+    noise = np.random.default_rng(0).standard_normal((SIZE, SIZE, 1))
+    solid = TRUE.clone()
+    solid[(*middle, slice(0, 1))] = True
+
+    def rough(by: float) -> PointMap:
+        return replace(point_map, points=point_map.points + by * noise * [0, 0, 1])
+
+    for sigma in (0.005, 0.05):
+        assert roughness(rough(sigma), mask) == pytest.approx(sigma, rel=0.15)
+    assert roughness(point_map, mask) < 0.002
+    voxel = 1 / RESOLUTION
+    few, many = 0.1 * ROUGHEST * voxel, 2 * ROUGHEST * voxel
+    assert torch.equal(corrected(solid, (), (rough(many), mask)), solid)
+    assert not corrected(solid, (), (rough(few), mask))[(*middle, 0)].any()
+
+
+def test_nothing_seen_and_nothing_left_change_nothing():
+    point_map, mask = ball()
+    blind = replace(point_map, points=np.full_like(point_map.points, np.nan))
+    assert torch.equal(corrected(TRUE, (), (blind, mask)), TRUE)
+    behind = replace(POSE, translation=CENTRE - [0, 0, 1.5])  # all of it before the ball that is seen
+    logits = as_logits(TRUE)
+    assert show_what_is_seen(logits, behind, point_map, mask, ()) is logits
+
+
+def test_the_embedded_model_keeps_nothing_before_what_the_camera_sees(monkeypatch):
+    model = Pipeline.load(Path(__file__).parents[2] / "vendor_model" / "mini", "cpu")
+    photo = next(known_photos(1, 3, MINI.categories))
+    scene, _ = seen(model, photo, True)
+    mask, asked = photo.subjects[0].mask, []
+
+    def correct(logits, *others):
+        found = show_what_is_seen(logits, *others)
+        asked.append((logits, found))
+        return found
+
+    monkeypatch.setattr(pipeline_module, "show_what_is_seen", correct)
+    tokens, inputs = model.geometry_condition(scene, mask)
+    with torch.no_grad():
+        given = scene.point_map, mask
+        shape = model.sample_shape(tokens, inputs, 0, lambda done: None, model.config, given)
+    ((before, after),) = asked
+    assert ((before > 0) != (after > 0)).any()
+    assert len(shape.solid) == (after > 0).sum()

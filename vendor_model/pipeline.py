@@ -252,7 +252,7 @@ class Pipeline:
             fit = fit_geometry(decode, shape.cpu(), pose, point_map, mask, on_step=on_step)
         logits = decode(fit.shape)
         if fit.after < fit.before:
-            logits = show_what_is_seen(logits, fit.pose, point_map, mask, fit.planes)
+            logits = show_what_is_seen(logits, fit.pose, point_map, mask)
         return logits.to(self.device), fit.pose
 
     def sample_texture(

@@ -39,9 +39,9 @@ def as_logits(solid: torch.Tensor) -> torch.Tensor:
     return torch.where(solid, 5.0, -5.0)[None, None]
 
 
-def corrected(solid: torch.Tensor, planes: tuple = (), scene: tuple | None = None) -> torch.Tensor:
+def corrected(solid: torch.Tensor, scene: tuple | None = None) -> torch.Tensor:
     point_map, mask = scene or ball()
-    return show_what_is_seen(as_logits(solid), POSE, point_map, mask, planes)[0, 0] > 0
+    return show_what_is_seen(as_logits(solid), POSE, point_map, mask)[0, 0] > 0
 
 
 @pytest.fixture
@@ -67,28 +67,6 @@ def test_what_lies_beside_the_outline_goes_and_what_is_hidden_stays(middle):
     assert found[(*middle, 15)].all()
 
 
-def test_across_a_mirror_plane_the_same_holds_on_the_hidden_side(middle):
-    solid = TRUE.clone()
-    solid[(*middle, slice(15, 16))] = True
-    back = torch.tensor([1.0, 1.0, -1.0])
-    assert corrected(solid)[(*middle, 15)].all()
-    assert not corrected(solid, (back,))[(*middle, 15)].any()
-
-
-def test_what_is_seen_outdoes_its_mirror_image():
-    """The right half of the ball is hidden and solid, the left one seen; its mirror image is not."""
-    point_map, mask = ball()
-    sideways = torch.tensor([-1.0, 1.0, 1.0])
-    empty = replace(point_map, points=points_from_depth(np.full((SIZE, SIZE), WALL), INTRINSICS))
-    half = np.arange(SIZE) < SIZE // 2
-    points = np.where(half[None, :, None], point_map.points, empty.points)
-    scene = replace(point_map, points=points), mask & half
-    found = corrected(TRUE, (sideways,), scene)
-    assert TRUE[12, 8].any() and TRUE[3, 8].any()
-    kept = found[12, 8].any(), found[3, 8].any()
-    assert sorted(kept) == [False, True]
-
-
 def test_a_rough_point_map_says_nothing_about_voxels(middle):
     point_map, mask = ball()
     noise = np.random.default_rng(0).standard_normal((SIZE, SIZE, 1))
@@ -103,17 +81,17 @@ def test_a_rough_point_map_says_nothing_about_voxels(middle):
     assert roughness(point_map, mask) < 0.002
     voxel = 1 / RESOLUTION
     few, many = 0.1 * ROUGHEST * voxel, 2 * ROUGHEST * voxel
-    assert torch.equal(corrected(solid, (), (rough(many), mask)), solid)
-    assert not corrected(solid, (), (rough(few), mask))[(*middle, 0)].any()
+    assert torch.equal(corrected(solid, (rough(many), mask)), solid)
+    assert not corrected(solid, (rough(few), mask))[(*middle, 0)].any()
 
 
 def test_nothing_seen_and_nothing_left_change_nothing():
     point_map, mask = ball()
     blind = replace(point_map, points=np.full_like(point_map.points, np.nan))
-    assert torch.equal(corrected(TRUE, (), (blind, mask)), TRUE)
+    assert torch.equal(corrected(TRUE, (blind, mask)), TRUE)
     behind = replace(POSE, translation=CENTRE - [0, 0, 1.5])  # all of it before the ball that is seen
     logits = as_logits(TRUE)
-    assert show_what_is_seen(logits, behind, point_map, mask, ()) is logits
+    assert show_what_is_seen(logits, behind, point_map, mask) is logits
 
 
 def test_the_embedded_model_keeps_nothing_before_what_the_camera_sees(monkeypatch):

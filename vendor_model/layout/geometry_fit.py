@@ -6,7 +6,7 @@ and filled where that is the object's.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -55,14 +55,12 @@ class FitSettings:
 
 class Fit(NamedTuple):
     """shape: latent (1, T, C); before, after: disagreement with the lines of sight, alike or NaN where shape
-    and pose are as they were; planes: signs (3,) of the axes for each plane by which what is seen counted
-    twice."""
+    and pose are as they were."""
 
     shape: Tensor
     pose: Pose
     before: float
     after: float
-    planes: Sequence[Tensor] = ()
 
 
 def fit_geometry(
@@ -104,13 +102,12 @@ def fit_geometry(
     errors = error(predicted, starts).detach()
     best = int(errors.argmin())
     posed = MovedPose(starts.pose(best if errors[best] < settings.clearly * errors[0] else 0))
-    planes = mirror_planes(predicted, posed.pose(), lines, point_map, settings)
+    mirrors = unmirrored + mirror_planes(predicted, posed.pose(), lines, point_map, settings)
     latent = shape.clone().requires_grad_()
     moved = [(parameter, settings.pose_rate / 2) for parameter in posed.parameters]
     _descend(
         lambda: (
-            error(decode(latent), posed, unmirrored + planes).sum()
-            + settings.calm * (latent - shape).square().mean()
+            error(decode(latent), posed, mirrors).sum() + settings.calm * (latent - shape).square().mean()
         ),
         [(latent, settings.shape_rate), *moved],
         settings.steps,
@@ -120,7 +117,7 @@ def fit_geometry(
     logits = decode(latent).detach()
     after = float(error(logits, posed)[0].detach())
     if after < before and (logits > 0).any():
-        return Fit(latent, posed.pose(), before, after, planes)
+        return Fit(latent, posed.pose(), before, after)
     return Fit(shape, pose, before, before)
 
 

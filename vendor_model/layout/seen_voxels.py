@@ -4,8 +4,6 @@ A fit moves a latent, and what it decodes to is a likely shape: a voxel may be l
 camera sees, and one that holds a point of the object may be missing.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -24,15 +22,10 @@ ROUGHEST = 0.25
 1 % of noise, which is more, cost 0.01 of their voxel IoU even after a median of 5 x 5 pixels."""
 
 
-def show_what_is_seen(
-    logits: Tensor, pose: Pose, point_map: PointMap, mask: np.ndarray, planes: Sequence[Tensor]
-) -> Tensor:
+def show_what_is_seen(logits: Tensor, pose: Pose, point_map: PointMap, mask: np.ndarray) -> Tensor:
     """Logits (1, 1, R, R, R) of voxels in the object frame, negative where the camera sees through them and
-    positive where it sees the object of the mask (H, W) bool.
-
-    planes: signs (3,) of the axes for each mirror plane of the object, across which the same holds as far as
-    it is not seen itself. The logits come back as they were where the point map shows nothing of the object
-    or is too rough, or where nothing would be left.
+    positive where it sees the object of the mask (H, W) bool; as they were where the point map shows nothing
+    of the object or is too rough, or where nothing would be left.
     """
     resolution = logits.shape[-1]
     voxel = pose.scale[0] / resolution
@@ -44,10 +37,8 @@ def show_what_is_seen(
     empty = torch.from_numpy(empty.reshape(centres.shape[:3]))
     filled = _holding(point_map.points[reliable_pixels(point_map.points, mask)], pose, resolution)
     solid = logits[0, 0]
-    for signs in planes:
-        across = torch.nonzero(signs < 0).flatten().tolist()
-        solid = _put_right(solid, empty.flip(across), filled.flip(across))
-    solid = _put_right(solid, empty, filled)
+    solid = torch.where(empty, solid.clamp(max=-SURE), solid)
+    solid = torch.where(filled, solid.clamp(min=SURE), solid)
     return solid[None, None] if (solid > 0).any() else logits
 
 
@@ -68,9 +59,3 @@ def _holding(points: np.ndarray, pose: Pose, resolution: int) -> Tensor:
     filled = torch.zeros(3 * [resolution], dtype=torch.bool)
     filled[tuple(torch.from_numpy(cells).T)] = True
     return filled
-
-
-def _put_right(logits: Tensor, empty: Tensor, filled: Tensor) -> Tensor:
-    """Where a voxel is both, filled counts."""
-    logits = torch.where(empty, logits.clamp(max=-SURE), logits)
-    return torch.where(filled, logits.clamp(min=SURE), logits)

@@ -22,7 +22,7 @@ from vendor_model.errors import EmptyReconstructionError, MaskError
 from vendor_model.layout.geometry_fit import fit_geometry
 from vendor_model.layout.pose import decode_pose
 from vendor_model.layout.refinement import RefinementSettings, mask_iou, refine_pose
-from vendor_model.layout.seen_voxels import show_what_is_seen
+from vendor_model.layout.seen_voxels import correct_seen_voxels
 from vendor_model.memory import is_out_of_memory
 from vendor_model.models.texture_flow import denormalise
 from vendor_model.models.voxel_decoder import tokens_to_grid
@@ -252,7 +252,7 @@ class Pipeline:
             fit = fit_geometry(decode, shape.cpu(), pose, point_map, mask, on_step=on_step)
         logits = decode(fit.shape)
         if fit.after < fit.before:
-            logits = show_what_is_seen(logits, fit.pose, point_map, mask)
+            logits = correct_seen_voxels(logits, fit.pose, point_map, mask)
         return logits.to(self.device), fit.pose
 
     def sample_texture(

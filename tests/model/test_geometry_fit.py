@@ -6,41 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from ellipsoids import CENTRE, RADIUS, SIZE, UPRIGHT, ball, ellipsoid
 
 from vendor_model.errors import Cancelled
 from vendor_model.evaluation.generated import known_photos
 from vendor_model.evaluation.subjects import quietly, seen
-from vendor_model.layout.frames import rays_through_pixels
 from vendor_model.layout.geometry_fit import FitSettings, disagreement, fit_geometry, mirror_planes
 from vendor_model.layout.moved_pose import MovedPose
 from vendor_model.layout.sight_lines import seen_empty, sight_lines
 from vendor_model.layout.transforms import quaternion_to_matrix
 from vendor_model.pipeline import Pipeline
 from vendor_model.training.recipe import MINI
-from vendor_model.types import PointMap, Pose
+from vendor_model.types import Pose
 
-FOCAL, SIZE, RESOLUTION = 120.0, 96, 24
-INTRINSICS = np.array([[FOCAL, 0, SIZE / 2], [0, FOCAL, SIZE / 2], [0, 0, 1]])
-CENTRE, RADIUS = np.array([0.2, -0.1, 4.0]), 0.8
+RESOLUTION = 24
 MINI_FOLDER = Path(__file__).parents[2] / "vendor_model" / "mini"
-UPRIGHT = np.array([1.0, 0.0, 0.0, 0.0])
-
-
-def ellipsoid(*radii: float, hidden_columns: int = 0) -> tuple[PointMap, np.ndarray]:
-    """What a camera sees of one before a wall at depth 6, the first columns hidden by a board."""
-    pixels = np.stack(np.indices((SIZE, SIZE))[::-1], axis=-1) + 0.5
-    rays = rays_through_pixels(pixels, INTRINSICS)
-    scaled, centre = rays / radii, CENTRE / radii
-    along, length = scaled @ centre, (scaled**2).sum(-1)
-    root = along**2 - length * (centre @ centre - 1)
-    mask = root > 0
-    depth = np.where(mask, (along - np.sqrt(root.clip(min=0))) / length, 6.0)
-    depth[:, :hidden_columns], mask[:, :hidden_columns] = 2.0, False
-    return PointMap((rays * depth[..., None]).astype(np.float32), INTRINSICS), mask
-
-
-def ball(hidden_columns: int = 0) -> tuple[PointMap, np.ndarray]:
-    return ellipsoid(RADIUS, RADIUS, RADIUS, hidden_columns=hidden_columns)
 
 
 def decode(latent: torch.Tensor) -> torch.Tensor:

@@ -11,15 +11,19 @@ from ellipsoids import CENTRE, RADIUS, SIZE, UPRIGHT, ball, ellipsoid
 from vendor_model.errors import Cancelled
 from vendor_model.evaluation.generated import known_photos
 from vendor_model.evaluation.subjects import quietly, seen
-from vendor_model.layout.geometry_fit import FitSettings, disagreement, fit_geometry, mirror_planes
+from vendor_model.layout.geometry_fit import Fit, FitSettings, disagreement, fit_geometry
+from vendor_model.layout.mirror_planes import EmptySpace, mirrored_reach
 from vendor_model.layout.moved_pose import MovedPose
 from vendor_model.layout.sight_lines import seen_empty, sight_lines
 from vendor_model.layout.transforms import quaternion_to_matrix
 from vendor_model.pipeline import Pipeline
 from vendor_model.training.recipe import MINI
-from vendor_model.types import Pose
+from vendor_model.types import PointMap, Pose
 
 RESOLUTION = 24
+CENTRES = (np.arange(RESOLUTION) + 0.5) / RESOLUTION - 0.5
+BEYOND = np.linalg.norm(np.stack(np.meshgrid(*3 * [CENTRES], indexing="ij")), axis=0)
+"""How far the voxels' centres are from that of their cube."""
 MINI_FOLDER = Path(__file__).parents[2] / "vendor_model" / "mini"
 
 
@@ -48,11 +52,44 @@ def test_an_ellipsoid_becomes_the_ball_that_is_seen():
     np.testing.assert_allclose(front, CENTRE - [0, 0, RADIUS], atol=0.06)
 
 
+def test_what_one_side_shows_counts_for_the_hidden_other():
+    """A third of a ball is hidden behind a board."""
+    point_map, mask = ball(hidden_columns=SIZE * 36 // 96)
+    fit = free_fit(point_map, mask)
+    solid = fit.shape.view(3 * [RESOLUTION]) > 0
+    grown = solid & torch.from_numpy(BEYOND > 0.34)
+    seen, hidden = grown[CENTRES < -0.2].sum(), grown[CENTRES > 0.2].sum()
+    assert seen > 20 and hidden > 0.6 * seen
+
+
+def test_a_pose_keeps_to_its_planes_while_the_shape_is_fitted():
+    point_map, mask = ball()
+    posed = MovedPose(free_fit(point_map, mask).pose)
+    lines, empty = sight_lines(point_map, mask, 300), EmptySpace(point_map, mask)
+    points = (lines.directions * lines.depths[:, None])[lines.on_object]
+    for plane in ([-1, 1, 1], [1, -1, 1]):
+        assert mirrored_reach(posed, points, torch.tensor(plane), empty).item() < 5e-4
+
+
+def free_fit(point_map: PointMap, mask: np.ndarray) -> Fit:
+    """Too small a ball is predicted beside the place of the true one, and each voxel is free."""
+    predicted = torch.from_numpy(6 * (0.32 - BEYOND)).float().view(1, -1, 1)
+    return fit_geometry(
+        lambda latent: latent.view(1, 1, *3 * [RESOLUTION]),
+        predicted,
+        Pose(UPRIGHT, CENTRE + np.array([0.08, 0, 0]), np.full(3, 2.0)),
+        point_map,
+        mask,
+        SETTINGS,
+    )
+
+
 def test_what_hides_an_object_does_not_cut_it():
     point_map, mask = ball(hidden_columns=SIZE // 2)
     right = Pose(UPRIGHT, CENTRE, np.full(3, 2.0))
     fit = fit_geometry(decode, radii(0.4, 0.4, 0.4), right, point_map, mask, SETTINGS)
-    np.testing.assert_allclose(fit.pose.scale[0] * fit.shape[0, 0].exp(), RADIUS, rtol=0.15)
+    # What is seen allows a smaller one too; cut at the board it would be half as wide.
+    np.testing.assert_allclose(fit.pose.scale[0] * fit.shape[0, 0].exp(), RADIUS, rtol=0.2)
 
 
 def test_a_wrong_turn_about_the_upright_is_found():
@@ -103,21 +140,6 @@ def test_places_before_a_surface_are_seen_to_be_empty():
     assert seen_empty(places, pose, point_map, 0.05).tolist() == [True, False, True, False, False]
 
 
-def test_a_mirror_image_in_empty_space_refutes_the_plane():
-    point_map, mask = ball()
-    lines, solid = sight_lines(point_map, mask, 300), decode(radii(0.4, 0.4, 0.4))
-
-    def planes(shift: float) -> list[list[float]]:
-        pose = Pose(UPRIGHT, CENTRE + np.array([shift, 0, 0]), np.full(3, 2.0))
-        return [sign.tolist() for sign in mirror_planes(solid, pose, lines, point_map, FitSettings())]
-
-    assert planes(0.0) == [[-1, 1, 1], [1, -1, 1]]
-    assert planes(0.3) == [[1, -1, 1]]
-    solid = solid.clone()
-    solid[..., : RESOLUTION // 2, :] = -1  # one half of it is missing along y
-    assert planes(0.0) == [[-1, 1, 1]]
-
-
 @pytest.fixture(scope="module")
 def photo():
     return next(known_photos(1, 3, MINI.categories))
@@ -149,7 +171,8 @@ def test_a_fit_tells_how_far_it_is_and_can_be_given_up(photo):
 
     with pytest.raises(Cancelled):
         pipeline.reconstruct(scene, [photo.subjects[0].mask], 0, until_half)
-    assert fractions == sorted(fractions) and 10 < len(fractions) and fractions[-1] < 0.6
+    # Where nothing is symmetric the steps that seek a plane fall away.
+    assert fractions == sorted(fractions) and 10 < len(fractions) and fractions[-1] < 0.75
 
 
 def test_the_models_own_depth_is_not_followed(photo):

@@ -1,7 +1,7 @@
 """Gradient descent of a few small tensors."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -35,3 +35,17 @@ class Adam:
                 square.mul_(SECOND_DECAY).addcmul_(gradient, gradient, value=1 - SECOND_DECAY)
                 length = square.sqrt() / math.sqrt(square_weight) + EPSILON
                 parameter.addcdiv_(mean, length, value=-share * rate / mean_weight)
+
+
+def descend(
+    loss: Callable[[], Tensor],
+    moved: Sequence[tuple[Tensor, float]],
+    steps: int,
+    on_step: Callable[[int], None] = lambda step: None,
+) -> None:
+    """Adam of parameters, each with its rate, down to a tenth of the rates. on_step: told each
+    step before it is made."""
+    optimizer = Adam(moved)
+    for step in range(steps):
+        on_step(step)
+        optimizer.step(loss(), 1 - 0.9 * step / steps)

@@ -15,11 +15,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vendor_model.layout.adam import Adam
-from vendor_model.layout.frames import object_from_camera
+from vendor_model.layout.adam import descend
+from vendor_model.layout.mirror_planes import (
+    SYMMETRY_STEPS,
+    WEIGHT,
+    EmptySpace,
+    find_symmetry,
+    mirrored_reach,
+)
 from vendor_model.layout.moved_pose import MovedPose, upright_turns
-from vendor_model.layout.sight_lines import SightLines, seen_empty, sight_lines
-from vendor_model.layout.silhouette import intersection_over_union
+from vendor_model.layout.sight_lines import SightLines, sight_lines
 from vendor_model.types import PointMap, Pose
 
 BEYOND = 100.0
@@ -33,9 +38,6 @@ class FitSettings:
     where it must be. starts: turns about the upright from which the pose is sought; clearly: share of the
     first one's disagreement below which another is taken. pose_steps, steps: of Adam, for the pose alone and
     then for both; pose_rate, shape_rate: their sizes. calm: weight of the latent's mean square change.
-
-    What is seen of one side counts for the other too where a solid's overlap with its mirror image is
-    sides_alike or more, and no more than the share `refuted` of the mirrored points lies in empty space.
     """
 
     lines: int = 500
@@ -45,12 +47,10 @@ class FitSettings:
     starts: int = 8
     clearly: float = 0.9
     pose_steps: int = 25
-    steps: int = 60
+    steps: int = 40
     pose_rate: float = 0.02
-    shape_rate: float = 0.05
+    shape_rate: float = 0.07
     calm: float = 0.5
-    sides_alike: float = 0.8
-    refuted: float = 0.02
 
 
 class Fit(NamedTuple):
@@ -79,21 +79,23 @@ def fit_geometry(
     nothing better is found, both come back as they were.
 
     First the pose alone is sought, from several turns of the object: were the shape free from the start, it
-    would grow a handle where the wrong turn shows one.
+    would grow a handle where the wrong turn shows one. What is then seen of one side counts for the other too
+    where the shape is symmetric and nothing that is seen speaks against it.
     """
     lines = sight_lines(point_map, mask, settings.lines)
     if not lines.on_object.any():
         return Fit(shape, pose, math.nan, math.nan)
     shape, rng = shape.detach().float(), torch.Generator().manual_seed(0)
     unmirrored, predicted = [torch.ones(3)], decode(shape).detach()
+    points, empty = (lines.directions * lines.depths[:, None])[lines.on_object], EmptySpace(point_map, mask)
+    steps = settings.pose_steps + SYMMETRY_STEPS + settings.steps
 
     def error(logits: Tensor, posed: MovedPose, mirrors: list[Tensor] = unmirrored) -> Tensor:
         return disagreement(logits, posed, lines, mirrors, settings, rng)
 
     starts = MovedPose(pose, upright_turns(settings.starts))
     before = float(error(predicted, starts)[0].detach())
-    steps = settings.pose_steps + settings.steps
-    _descend(
+    descend(
         lambda: error(predicted, starts).sum(),
         [(parameter, settings.pose_rate) for parameter in starts.parameters],
         settings.pose_steps,
@@ -101,17 +103,27 @@ def fit_geometry(
     )
     errors = error(predicted, starts).detach()
     best = int(errors.argmin())
-    posed = MovedPose(starts.pose(best if errors[best] < settings.clearly * errors[0] else 0))
-    mirrors = unmirrored + mirror_planes(predicted, posed.pose(), lines, point_map, settings)
-    latent = shape.clone().requires_grad_()
-    moved = [(parameter, settings.pose_rate / 2) for parameter in posed.parameters]
-    _descend(
-        lambda: (
-            error(decode(latent), posed, mirrors).sum() + settings.calm * (latent - shape).square().mean()
-        ),
-        [(latent, settings.shape_rate), *moved],
-        settings.steps,
+    symmetry = find_symmetry(
+        predicted,
+        starts.pose(best if errors[best] < settings.clearly * errors[0] else 0),
+        points,
+        empty,
+        lambda posed: error(predicted, posed),
         lambda step: on_step((settings.pose_steps + step) / steps),
+    )
+    posed, mirrors = MovedPose(symmetry.pose), unmirrored + symmetry.planes
+    latent = shape.clone().requires_grad_()
+
+    def loss() -> Tensor:
+        reach = sum(mirrored_reach(posed, points, plane, empty).sum() for plane in symmetry.planes)
+        change = (latent - shape).square().mean()
+        return error(decode(latent), posed, mirrors).sum() + WEIGHT * reach + settings.calm * change
+
+    descend(
+        loss,
+        [(latent, settings.shape_rate), *((moved, settings.pose_rate / 2) for moved in posed.parameters)],
+        settings.steps,
+        lambda step: on_step((steps - settings.steps + step) / steps),
     )
     latent = latent.detach()
     logits = decode(latent).detach()
@@ -119,16 +131,6 @@ def fit_geometry(
     if after < before and (logits > 0).any():
         return Fit(latent, posed.pose(), before, after)
     return Fit(shape, pose, before, before)
-
-
-def _descend(
-    loss: Callable[[], Tensor], moved: list[tuple[Tensor, float]], steps: int, on_step: Callable[[int], None]
-) -> None:
-    """Adam, down to a tenth of the rates."""
-    optimizer = Adam(moved)
-    for step in range(steps):
-        on_step(step)
-        optimizer.step(loss(), 1 - 0.9 * step / steps)
 
 
 def disagreement(
@@ -178,20 +180,3 @@ def _inside_cube(origin: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     steep = torch.where(directions.abs() < 1e-9, 1e-9, directions)
     walls = torch.stack([(side - origin) / steep for side in (-0.5, 0.5)])
     return walls.amin(0).amax(-1).clamp(min=1e-6), walls.amax(0).amin(-1)
-
-
-def mirror_planes(
-    logits: Tensor, pose: Pose, lines: SightLines, point_map: PointMap, settings: FitSettings
-) -> list[Tensor]:
-    """Signs (3,) of the axes for each plane, across x or y, by which what is seen counts twice."""
-    solid = logits[0, 0] > 0
-    seen = (lines.directions * lines.depths[:, None])[lines.on_object]
-    seen = object_from_camera(seen.double().numpy(), pose)
-    signs = []
-    for axis in (0, 1):
-        alike = intersection_over_union(solid, solid.flip(axis)) >= settings.sides_alike
-        sign = np.where(np.arange(3) == axis, -1.0, 1.0)
-        refuted = seen_empty(seen * sign, pose, point_map, settings.front).mean()
-        if alike and refuted <= settings.refuted:
-            signs.append(torch.from_numpy(sign).float())
-    return signs

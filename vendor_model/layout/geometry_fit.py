@@ -18,7 +18,7 @@ from torch import Tensor
 from vendor_model.layout.adam import descend
 from vendor_model.layout.mirror_planes import (
     SYMMETRY_STEPS,
-    WEIGHT,
+    REACH_WEIGHT,
     EmptySpace,
     find_symmetry,
     mirrored_reach,
@@ -117,7 +117,7 @@ def fit_geometry(
     def loss() -> Tensor:
         reach = sum(mirrored_reach(posed, points, plane, empty).sum() for plane in symmetry.planes)
         change = (latent - shape).square().mean()
-        return error(decode(latent), posed, mirrors).sum() + WEIGHT * reach + settings.calm * change
+        return error(decode(latent), posed, mirrors).sum() + REACH_WEIGHT * reach + settings.calm * change
 
     descend(
         loss,

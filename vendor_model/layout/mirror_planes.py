@@ -30,7 +30,7 @@ MARGIN = 0.03
 """In object lengths."""
 WORSE = 1.1
 """By what factor a pose may agree less with the lines of sight for the sake of its planes."""
-WEIGHT = 20.0
+REACH_WEIGHT = 20.0
 """Of an object length in empty space, against the disagreement with the lines of sight."""
 SYMMETRY_STEPS, RATE = 50, 0.02
 """Of Adam, for the pose."""
@@ -110,7 +110,7 @@ def find_symmetry(
 
     def loss() -> Tensor:
         reach = torch.stack([mirrored_reach(posed, points, plane, empty) for plane in planes], dim=1)
-        return (error(posed) + WEIGHT * (reach * chosen).sum(1)).sum()
+        return (error(posed) + REACH_WEIGHT * (reach * chosen).sum(1)).sum()
 
     limit = WORSE * error(posed).detach()
     descend(loss, [(parameter, RATE) for parameter in posed.parameters], SYMMETRY_STEPS, on_step)

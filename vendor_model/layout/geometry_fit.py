@@ -17,8 +17,8 @@ from torch import Tensor
 
 from vendor_model.layout.adam import descend
 from vendor_model.layout.mirror_planes import (
-    SYMMETRY_STEPS,
     REACH_WEIGHT,
+    SYMMETRY_STEPS,
     EmptySpace,
     find_symmetry,
     mirrored_reach,

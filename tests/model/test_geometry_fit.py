@@ -66,7 +66,7 @@ def test_a_pose_keeps_to_its_planes_while_the_shape_is_fitted():
     point_map, mask = ball()
     posed = MovedPose(free_fit(point_map, mask).pose)
     lines, empty = sight_lines(point_map, mask, 300), EmptySpace(point_map, mask)
-    points = (lines.directions * lines.depths[:, None])[lines.on_object]
+    points = lines.seen_points
     for plane in ([-1, 1, 1], [1, -1, 1]):
         assert mirrored_reach(posed, points, torch.tensor(plane), empty).item() < 5e-4
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from ellipsoids import CENTRE, FOCAL, RADIUS, SIZE, UPRIGHT, ball
 
+from vendor_model.layout import mirror_planes
 from vendor_model.layout.geometry_fit import FitSettings, disagreement
 from vendor_model.layout.mirror_planes import EmptySpace, Symmetry, find_symmetry, mirrored_reach
 from vendor_model.layout.moved_pose import MovedPose
@@ -23,7 +24,7 @@ def solid_ball() -> torch.Tensor:
 
 def found(logits: torch.Tensor, pose: Pose, point_map: PointMap, mask: np.ndarray) -> Symmetry:
     lines, rng = sight_lines(point_map, mask, 300), torch.Generator().manual_seed(0)
-    points = (lines.directions * lines.depths[:, None])[lines.on_object]
+    points = lines.seen_points
 
     def error(posed: MovedPose) -> torch.Tensor:
         return disagreement(logits, posed, lines, [torch.ones(3)], FitSettings(), rng)
@@ -78,7 +79,7 @@ def test_a_side_that_is_hidden_does_not():
 def test_a_pose_that_agrees_far_less_is_not_taken_for_its_planes():
     point_map, mask = ball()
     lines = sight_lines(point_map, mask, 300)
-    points = (lines.directions * lines.depths[:, None])[lines.on_object]
+    points = lines.seen_points
     pose, empty = shifted(0.25, 0, 0), EmptySpace(point_map, mask)
 
     def found_if(factor: float) -> Symmetry:
@@ -105,6 +106,16 @@ def test_how_far_places_reach_into_empty_space():
     assert slope[0, 2] < -0.5 and slope[4, 0] > 0.5  # back, and towards the ball
 
 
+def test_fewer_cells_tell_the_same_of_a_large_photo(monkeypatch):
+    point_map, mask = ball()
+    places = torch.tensor(CENTRE + np.random.default_rng(0).uniform(-1.3, 1.3, (500, 3))).float()
+    fine = EmptySpace(point_map, mask).reach(places)
+    monkeypatch.setattr(mirror_planes, "FINEST", 25)  # two pixels a cell
+    less = fine - EmptySpace(point_map, mask).reach(places)
+    pixel = CENTRE[2] / FOCAL
+    assert less.min() > -0.5 * pixel and 0 < less.mean() < pixel  # cautious, by less than a pixel on average
+
+
 def test_what_stands_before_an_object_leaves_room_behind_it():
     point_map, mask = ball(hidden_columns=SIZE // 2)
     left = torch.tensor(CENTRE + np.array([0.75, 0, 0])).float()[None]  # the camera's x points to the left
@@ -123,7 +134,7 @@ def test_where_the_mask_shows_an_object_of_unknown_depth_nothing_is_empty():
 def test_points_of_a_ball_reach_nowhere_once_mirrored_at_its_centre():
     point_map, mask = ball()
     lines, empty = sight_lines(point_map, mask, 300), EmptySpace(point_map, mask)
-    points = (lines.directions * lines.depths[:, None])[lines.on_object]
+    points = lines.seen_points
     across_x = torch.tensor(ACROSS_X).float()
     right = mirrored_reach(MovedPose(shifted(0, 0, 0)), points, across_x, empty).item()
     wrong = mirrored_reach(MovedPose(shifted(0.3, 0, 0)), points, across_x, empty).item()

@@ -87,7 +87,7 @@ def fit_geometry(
         return Fit(shape, pose, math.nan, math.nan)
     shape, rng = shape.detach().float(), torch.Generator().manual_seed(0)
     unmirrored, predicted = [torch.ones(3)], decode(shape).detach()
-    points, empty = (lines.directions * lines.depths[:, None])[lines.on_object], EmptySpace(point_map, mask)
+    points, empty = lines.seen_points, EmptySpace(point_map, mask)
     steps = settings.pose_steps + SYMMETRY_STEPS + settings.steps
 
     def error(logits: Tensor, posed: MovedPose, mirrors: list[Tensor] = unmirrored) -> Tensor:

@@ -16,12 +16,14 @@ from scipy import ndimage
 from torch import Tensor
 
 from vendor_model.layout.adam import descend
-from vendor_model.layout.frames import object_from_camera
+from vendor_model.layout.frames import ndc_from_camera, object_from_camera, pixels_from_ndc
 from vendor_model.layout.moved_pose import MovedPose, upright_turns
 from vendor_model.layout.sight_lines import seen_empty
 from vendor_model.layout.silhouette import intersection_over_union
 from vendor_model.types import PointMap, Pose
 
+PLANES = torch.tensor([[-1.0, 1, 1], [1, -1, 1]])
+"""Signs of the axes for the plane across x and the one across y; the upright is none."""
 ALIKE = 0.8
 """Least overlap of a predicted solid with its mirror image."""
 REFUTED = 0.05
@@ -32,6 +34,8 @@ WORSE = 1.1
 """By what factor a pose may agree less with the lines of sight for the sake of its planes."""
 REACH_WEIGHT = 20.0
 """Of an object length in empty space, against the disagreement with the lines of sight."""
+FINEST = 512
+"""Cells of the empty space along an object's longer side, above which pixels are put together."""
 SYMMETRY_STEPS, RATE = 50, 0.02
 """Of Adam, for the pose."""
 
@@ -40,34 +44,43 @@ class EmptySpace:
     """The space that the camera sees to be empty around and before the object of a mask (H, W) bool."""
 
     def __init__(self, point_map: PointMap, mask: np.ndarray):
-        depth = np.where(np.isfinite(point_map.points[..., 2]), point_map.points[..., 2], np.inf)
+        self.point_map = point_map
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        reach = int(max(np.ptp(rows), np.ptp(columns))) + 2
-        self._top, self._left = max(rows[0] - reach, 0), max(columns[0] - reach, 0)
-        crop = np.s_[self._top : rows[-1] + reach + 1, self._left : columns[-1] + reach + 1]
-        depth, mask = depth[crop], mask[crop]
+        side = int(max(np.ptp(rows), np.ptp(columns))) + 2
+        self._step = -(-side // FINEST)
+        self._top, self._left = max(rows[0] - side, 0), max(columns[0] - side, 0)
+        crop = np.s_[self._top : rows[-1] + side + 1, self._left : columns[-1] + side + 1]
+        depth, mask = point_map.points[crop][..., 2], mask[crop]
+        depth = np.where(np.isfinite(depth), depth, np.inf)
+        near = depth[mask].min()
+        depth, mask = _blocks(depth, self._step).min((1, 3)), _blocks(mask, self._step).any((1, 3))
         # Behind what stands before the object it may go on, and where the mask shows it, it is.
-        hidden = mask | (depth < depth[mask].min())
+        hidden = mask | (depth < near)
         outside = ndimage.distance_transform_edt(~hidden)
         nearest = ndimage.distance_transform_edt(
             ~hidden | np.isinf(depth), return_distances=False, return_indices=True
         )
-        self.point_map = point_map
-        self._maps = torch.from_numpy(np.stack([depth[tuple(nearest)], outside])[None]).float()
+        self._maps = torch.from_numpy(np.stack([depth[tuple(nearest)], outside * self._step])[None]).float()
 
     def reach(self, places: Tensor) -> Tensor:
         """How far places (..., 3) of the camera frame stand in it, in its unit: before the surface that is
         seen there, and beside the object's outline. Differentiable."""
-        x, y, z = places.unbind(-1)
-        z = z.clamp(min=1e-6)
-        intrinsics = self.point_map.intrinsics
-        column = intrinsics[0, 2] - intrinsics[0, 0] * x / z - self._left
-        row = intrinsics[1, 2] - intrinsics[1, 1] * y / z - self._top
-        height, width = self._maps.shape[2:]
-        grid = torch.stack([2 * column / width - 1, 2 * row / height - 1], dim=-1).view(1, 1, -1, 2).float()
-        found = F.grid_sample(self._maps, grid, align_corners=False, padding_mode="border")
-        depth, outside = found.view(2, *z.shape)
-        return F.relu(depth - z) + F.relu(outside - 0.5) * z / intrinsics[0, 0]
+        places = torch.cat([places[..., :2], places[..., 2:].clamp(min=1e-6)], dim=-1)
+        intrinsics = torch.from_numpy(self.point_map.intrinsics).float()
+        size = self.point_map.points.shape[:2]
+        pixels = pixels_from_ndc(ndc_from_camera(places, intrinsics, size)[..., :2], size)
+        cells = (pixels - pixels.new_tensor([self._left, self._top])) / self._step
+        grid = 2 * cells / cells.new_tensor(self._maps.shape[:1:-1]) - 1
+        found = F.grid_sample(self._maps, grid.view(1, 1, -1, 2), align_corners=False, padding_mode="border")
+        depth, outside = found.view(2, *places.shape[:-1])
+        z = places[..., 2]
+        return F.relu(depth - z) + F.relu(outside - self._step / 2) * z / intrinsics[0, 0]
+
+
+def _blocks(image: np.ndarray, side: int) -> np.ndarray:
+    """(H', side, W', side): an image (H, W) in squares, without what is left over at its end."""
+    height, width = (length // side for length in image.shape)
+    return image[: height * side, : width * side].reshape(height, side, width, side)
 
 
 class Symmetry(NamedTuple):
@@ -104,12 +117,11 @@ def find_symmetry(
     choices = [axes for count in (1, 2) for axes in combinations(likely, count)]
     if not choices:
         return Symmetry(pose, [])
-    planes = [_plane(axis) for axis in (0, 1)]
     chosen = torch.tensor([[float(axis in axes) for axis in (0, 1)] for axes in choices])
     posed = MovedPose(pose, upright_turns(1).repeat(len(choices), 1, 1))
 
     def loss() -> Tensor:
-        reach = torch.stack([mirrored_reach(posed, points, plane, empty) for plane in planes], dim=1)
+        reach = torch.stack([mirrored_reach(posed, points, plane, empty) for plane in PLANES], dim=1)
         return (error(posed) + REACH_WEIGHT * (reach * chosen).sum(1)).sum()
 
     limit = WORSE * error(posed).detach()
@@ -118,16 +130,10 @@ def find_symmetry(
     for number in reversed(range(len(choices))):
         found = posed.pose(number)
         if agrees[number] and all(
-            _refuted(points, found, planes[axis], empty.point_map) <= REFUTED for axis in choices[number]
+            _refuted(points, found, PLANES[axis], empty.point_map) <= REFUTED for axis in choices[number]
         ):
-            return Symmetry(found, [planes[axis] for axis in choices[number]])
+            return Symmetry(found, [PLANES[axis] for axis in choices[number]])
     return Symmetry(pose, [])
-
-
-def _plane(axis: int) -> Tensor:
-    signs = torch.ones(3)
-    signs[axis] = -1
-    return signs
 
 
 def _refuted(points: Tensor, pose: Pose, plane: Tensor, point_map: PointMap) -> float:

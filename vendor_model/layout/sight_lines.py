@@ -30,6 +30,11 @@ class SightLines:
     on_object: Tensor = field(repr=False)
     through: Tensor = field(repr=False)
 
+    @property
+    def seen_points(self) -> Tensor:
+        """(P, 3) camera frame: where lines meet the object."""
+        return (self.directions * self.depths[:, None])[self.on_object]
+
 
 def sight_lines(point_map: PointMap, mask: np.ndarray, count: int, seed: int = 0) -> SightLines:
     """Up to `count` random lines through a mask (H, W) bool, and up to as many around it.

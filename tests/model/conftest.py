@@ -27,7 +27,7 @@ def run(tmp_path_factory):
     kinds = {"pretraining": EVERYTHING, "render_paste": EVERYTHING}  # so few scenes hold not all of them
     phases = {name: replace(PAPER.phases[name], selection=kinds[name]) for name in kinds}
     recipe = replace(
-        PAPER, schedules=schedules, phases=phases, batch=4, candidates=2, candidate_steps=2,
+        PAPER, schedules=schedules, phases=phases, batch=4, piece_batch=4, candidates=2, candidate_steps=2,
         preferred_from="render_paste", finished="render_paste",
     )  # fmt: skip
     run = Run(folder, runs, recipe)

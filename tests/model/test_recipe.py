@@ -148,7 +148,7 @@ def test_regression_asks_for_the_data_itself_most_often_in_place_of_noise(run):
             return {name: (truth[name] - latents[name]) / len(seen) for name in truth}
 
     parts = nn.ModuleDict({"ss_condition_embedder": run.module("ss_condition_embedder"), "ss_flow": Oracle()})
-    loss = OBJECTIVES["regression"](run, phase, parts)
+    loss = OBJECTIVES["regression"](run, phase, parts, run.rng())
     value, figures = loss(batch)
     assert value - (1 - figures["code_overlap"]) < 1e-3  # the code is computed in bfloat16
     [(latents, times)] = seen
@@ -157,7 +157,7 @@ def test_regression_asks_for_the_data_itself_most_often_in_place_of_noise(run):
     assert 1 <= noisy["shape"].sum() <= 8
     assert all(torch.equal(rows, noisy["shape"]) for rows in noisy.values())
     half, worse = loss(batch)
-    assert half > value + 0.1 and worse["shape"] == worse["shape_at_noise"] > 0.05
+    assert half > value + 0.1 and worse["shape"] > 0.05
     assert worse["code_overlap"] < figures["code_overlap"] - 0.05
 
 

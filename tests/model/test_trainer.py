@@ -10,7 +10,7 @@ from torch import nn
 
 from vendor_model.errors import CheckpointError, UserError
 from vendor_model.training import distributed
-from vendor_model.training.trainer import Schedule, make_optimizers, rate_factor, train
+from vendor_model.training.trainer import Schedule, make_optimizers, rate_factor, read_state, train
 
 
 def learn(folder, steps=4, width=1, data=None, **options) -> nn.Module:
@@ -50,6 +50,37 @@ def test_a_checkpoint_of_another_configuration_or_a_damaged_one_is_named(tmp_pat
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(CheckpointError, match=r"last\.pt is no complete checkpoint"):
         learn(tmp_path / "stage")
+
+
+def test_a_training_that_began_on_a_gpu_goes_on_on_the_cpu(tmp_path):
+    learn(tmp_path / "stage", 2)
+    state = read_state(tmp_path / "stage" / "last.pt")
+    [group, _] = state["optimizers"][0]["param_groups"]
+    group |= {"capturable": True, "lr": torch.tensor(9.0)}
+    torch.save(state, tmp_path / "stage" / "last.pt")
+    moved, stayed = learn(tmp_path / "stage", 4), learn(tmp_path / "alone", 4)
+    assert torch.allclose(moved.weight, stayed.weight)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="captures a CUDA graph")
+def test_a_gpu_told_of_all_steps_at_once_does_what_it_does_step_by_step(tmp_path):
+    def learnt(folder: str, alike: bool) -> nn.Module:
+        torch.manual_seed(0)
+        model = nn.ModuleDict({"blocks": nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))}).cuda()
+        rng = torch.Generator("cuda").manual_seed(0)
+        schedule = Schedule(12, 0.01, warmup=1, muon=True)
+
+        def loss(batch):
+            noise = torch.randn(batch["x"].shape, generator=rng, device="cuda")
+            error = (model["blocks"](batch["x"] + noise) - 3).square().mean()
+            return error, {"error": error}
+
+        batches = ({"x": torch.full((8, 4), float(number))} for number in range(100))
+        train(model, loss, batches, schedule, tmp_path / folder, rng if alike else None)
+        return model
+
+    for one, other in zip(learnt("a", True).parameters(), learnt("b", False).parameters(), strict=True):
+        assert torch.allclose(one, other, atol=1e-3)
 
 
 def test_a_training_that_never_is_finite_ends_in_words(tmp_path):

@@ -184,7 +184,7 @@ BATCHES = {"depth": 4, "voxel_decoder": 16, "pretraining": 32, "texture_regressi
 @pytest.mark.parametrize("stage", BATCHES)
 def test_a_batch_is_shared_out_among_the_processes(run, stage, monkeypatch):
     """Of two, each has a half of what one alone has, and of the estimated samples too."""
-    recipe = replace(run.recipe, batch=32, depth_batch=4, texture_batch=8)
+    recipe = replace(run.recipe, batch=32, depth_batch=4, texture_batch=8, piece_batch=32)
     run, seen = replace(run, recipe=recipe), []
     parts = texture_stages.texture_parts(run) if stage == "texture" else None
     monkeypatch.setattr(texture_stages, "load_average", lambda *_: parts)

@@ -22,16 +22,16 @@ from vendor_model.evaluation.scenes import known_photos
 from vendor_model.training import distributed
 from vendor_model.training.geometry_model import (
     GEOMETRY_INPUTS,
+    drawn_seen,
     geometry_velocity,
-    shown_conditions,
 )
 from vendor_model.training.low_rank import add_low_rank, merge_low_rank
 from vendor_model.training.objectives import flow_matching, sample_times
 from vendor_model.training.own_data import scene_samples
 from vendor_model.training.recipe import LAYOUT, MINI, Run
-from vendor_model.training.samples import MAPS, POSE_LATENTS, plain_inputs
+from vendor_model.training.samples import POSE_LATENTS, plain_inputs
 from vendor_model.training.shards import save_shard
-from vendor_model.training.trainer import Schedule, load_average, train
+from vendor_model.training.trainer import Figures, Schedule, load_average, train
 
 STAGE, PARTS = "adaptation", ("ss_condition_embedder", "ss_flow")
 
@@ -66,12 +66,10 @@ def adapt(run: Run, rank: int, batch_size: int, schedule: Schedule) -> nn.Module
     flow, rng = parts["ss_flow"], run.rng()
     learning = add_low_rank(flow, rank) if rank else flow.requires_grad_(True)
 
-    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
         latents = {"shape": batch["shape"]} | {name: batch[name][:, None] for name in POSE_LATENTS}
-        hide = torch.rand((), generator=rng, device=rng.device) < POINT_MAP_DROP
-        shown = shown_conditions(len(batch["shape"]), UNCONDITIONAL, rng)
-        inputs = plain_inputs(batch)
-        velocity = geometry_velocity(run, parts, inputs, MAPS if hide else (), shown)
+        seen = drawn_seen(len(batch["shape"]), UNCONDITIONAL, POINT_MAP_DROP, rng)
+        velocity = geometry_velocity(run, parts, plain_inputs(batch), seen)
         times = sample_times(len(batch["shape"]), 0.0, rng)
         return flow_matching(velocity, latents, LAYOUT, times, rng)
 

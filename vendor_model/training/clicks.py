@@ -19,6 +19,7 @@ from vendor_model.segmentation.prompts import Prompts
 from vendor_model.segmentation.windows import around, whole
 from vendor_model.training.click_photos import ClickPhoto
 from vendor_model.training.products import fast_products
+from vendor_model.training.trainer import Figures
 
 SIDES = (128, 128, 128, 128, 128, 192)
 """Of the windows that the network learns on, drawn anew each step; mostly small ones, for speed."""
@@ -142,7 +143,7 @@ class Sessions:
         inputs = torch.from_numpy(np.stack(seen)).contiguous(memory_format=torch.channels_last)
         return inputs, torch.from_numpy(np.stack(targets))
 
-    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Figures]:
         """The loss of the last batch; its sessions go on from what the network answers."""
         inputs, target = batch
         with fast_products(inputs.device):
@@ -159,7 +160,7 @@ class Sessions:
         return Session(self.rng, self.photos[self.rng.integers(len(self.photos))])
 
 
-def click_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]]:
+def click_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, Figures]:
     """Cross entropy, heavier where the object is small, and 1 - soft IoU. logits, target: (B, h, w)."""
     share = logits.sigmoid()
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean((1, 2))
@@ -168,4 +169,4 @@ def click_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]
     both = ((share > 0.5) & (target > 0.5)).sum((1, 2)) + 1
     iou = both / (((share > 0.5) | (target > 0.5)).sum((1, 2)) + 1)
     loss = 0.4 * entropy / (target.mean((1, 2)) + 0.1) + 1 - soft_iou
-    return loss.mean(), {"iou": iou.mean().item(), "entropy": entropy.mean().item()}
+    return loss.mean(), {"iou": iou.mean(), "entropy": entropy.mean()}

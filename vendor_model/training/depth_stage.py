@@ -1,5 +1,6 @@
 """The stage of the depth model."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -8,7 +9,10 @@ from torch import Tensor, nn
 
 from vendor_model.training import distributed
 from vendor_model.training.products import fast_products
+from vendor_model.training.reading import read_ahead
 from vendor_model.training.recipe import Run
+from vendor_model.training.shards import Shards
+from vendor_model.training.trainer import Figures
 
 DEPTH_TOKENS = (25, 65)
 """The depth model's patches a photo, from … to below …."""
@@ -26,8 +30,9 @@ def depth(run: Run) -> None:
     sizes = torch.Generator().manual_seed(run.seed)  # alike in all processes, or some would wait
     parts = nn.ModuleDict({"depth_model": model})
 
-    def loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, dict[str, float]]:
-        photos, truth = varied(F.avg_pool2d(batch[0], 2), batch[1], rng)
+    def loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Figures]:
+        photos = batch[0].permute(0, 3, 1, 2).float() / 255
+        photos, truth = varied(F.avg_pool2d(photos, 2), batch[1].float(), rng)
         with fast_products(run.device):
             points, validity = parts["depth_model"](photos, drawn_tokens(sizes))
         points, validity = points.float(), validity.float()
@@ -37,11 +42,14 @@ def depth(run: Run) -> None:
         distances = (points - truth).abs().sum(-1) / truth[..., 2].clamp(min=0.1)
         error = (distances.clamp(max=2.0) * valid).sum() / valid.sum().clamp(min=1)
         seen = (validity - valid.float()).square().mean()
-        return error + seen, {"relative_error": error.item(), "validity": seen.item()}
+        return error + seen, {"relative_error": error, "validity": seen}
 
-    run.train(
-        "depth", parts, loss, run.shards().photos(distributed.part(run.recipe.depth_batch), DEPTH_KINDS)
-    )
+    stream = partial(_stored_photos, run.shards(), distributed.part(run.recipe.depth_batch))
+    run.train("depth", parts, loss, read_ahead(stream, run.readers, run.device))
+
+
+def _stored_photos(shards: Shards, count: int, reader: int) -> Iterator[tuple[Tensor, Tensor]]:
+    return shards.read_by(reader).photos(count, DEPTH_KINDS)
 
 
 def drawn_tokens(rng: torch.Generator) -> int:

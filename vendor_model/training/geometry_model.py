@@ -1,6 +1,8 @@
 """The first network in training: its parts, its samples, its latents, its velocity under a condition."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -9,10 +11,12 @@ from vendor_model.sampling import TIME_SCALE
 from vendor_model.training import distributed
 from vendor_model.training.objectives import Latents
 from vendor_model.training.products import fast_products
+from vendor_model.training.reading import read_ahead
 from vendor_model.training.recipe import Phase, Run
 from vendor_model.training.samples import MAPS, MASKS, PICTURES, POSE_LATENTS, distances_of, mirrored
 from vendor_model.training.shape_latent import ShapeCode
-from vendor_model.training.trainer import load_average
+from vendor_model.training.shards import Selection, Shards
+from vendor_model.training.trainer import load_average, to_device
 
 GEOMETRY_INPUTS = (*PICTURES, *MASKS, *MAPS)
 GEOMETRY_SAMPLES = (*GEOMETRY_INPUTS, *POSE_LATENTS, "distances")
@@ -26,17 +30,28 @@ Velocity = Callable[..., Latents]
 
 
 def geometry_batches(run: Run, phase: Phase = ALL_SCENES) -> Iterator[dict[str, Tensor]]:
-    """The phase's samples as stored, for ever, half of them as in a mirror; its share of them with the point
-    maps that the depth model makes of their photos."""
-    rng = torch.Generator().manual_seed(run.own_seed(run.seed))
+    """The phase's samples on the run's device, as stored, for ever, half of them as in a mirror; its share of
+    them with the point maps that the depth model makes of their photos."""
     count = distributed.part(run.recipe.batch)
     estimated = distributed.part(round(phase.estimated * run.recipe.batch))
     sources = (run.shards(), count - estimated), (run.estimated_shards(), estimated)
-    streams = [shards.batches(GEOMETRY_SAMPLES, few, phase.selection) for shards, few in sources if few]
+    stream = partial(_stored_batches, sources, phase.selection)
+    rng = run.rng()
+    for batch in read_ahead(stream, run.readers, run.device):
+        order = torch.randperm(count, generator=rng, device=run.device)
+        mixed = {name: values[order] for name, values in to_device(batch, run.device).items()}
+        yield mirrored(mixed, rng)
+
+
+def _stored_batches(
+    sources: Sequence[tuple[Shards, int]], selection: Selection, reader: int
+) -> Iterator[dict[str, Tensor]]:
+    """One reader's batches: so many samples of each source, one source after the other."""
+    streams = [
+        shards.read_by(reader).batches(GEOMETRY_SAMPLES, few, selection) for shards, few in sources if few
+    ]
     for parts in zip(*streams, strict=True):
-        batch = {name: torch.cat([part[name] for part in parts]) for name in GEOMETRY_SAMPLES}
-        order = torch.randperm(count, generator=rng)
-        yield mirrored({name: values[order] for name, values in batch.items()}, rng)
+        yield {name: torch.cat([part[name] for part in parts]) for name in GEOMETRY_SAMPLES}
 
 
 def geometry_parts(run: Run, trained_in: str | None = None) -> nn.ModuleDict:
@@ -59,36 +74,38 @@ def true_latents(batch: dict[str, Tensor], code: ShapeCode) -> Latents:
     return latents | {name: batch[name][:, None] for name in POSE_LATENTS}
 
 
-def shown_conditions(count: int, unconditional: float, rng: torch.Generator) -> Tensor | None:
-    """Which samples (count,) keep their condition, 1 or 0; None when all do."""
-    if not unconditional:
-        return None
-    return (torch.rand(count, generator=rng, device=rng.device) >= unconditional).float()
+class Seen(NamedTuple):
+    """What the samples of a batch see, each (B, 1, 1), 1 or 0: any condition at all; the point map."""
+
+    condition: Tensor
+    point_map: Tensor
+
+
+def drawn_seen(count: int, unconditional: float, without_map: float, rng: torch.Generator) -> Seen:
+    """A batch of which each sample is without any condition, or without point map, by these chances."""
+    hidden = (unconditional, without_map)
+    draws = torch.rand(2, count, 1, 1, generator=rng, device=rng.device)
+    return Seen(*(draw >= chance for draw, chance in zip(draws, hidden, strict=True)))
 
 
 def geometry_velocity(
-    run: Run,
-    parts: nn.ModuleDict,
-    inputs: dict[str, Tensor],
-    drop: tuple[str, ...] = (),
-    shown: Tensor | None = None,
+    run: Run, parts: nn.ModuleDict, inputs: dict[str, Tensor], seen: Seen | None = None
 ) -> Velocity:
-    """Velocity of the flow model under the condition of `inputs`.
-
-    drop: inputs that count as zeros; shown: (B,), 0 for samples whose whole condition does.
-    """
-    tokens = condition_tokens(run, parts, inputs, drop)
-    if shown is not None:
-        tokens = tokens * shown.view(-1, 1, 1)
-    return velocity_under(run, parts["ss_flow"], tokens)
+    """Velocity of the flow model under the condition of `inputs`, as much of it as is seen."""
+    return velocity_under(run, parts["ss_flow"], condition_tokens(run, parts, inputs, seen))
 
 
 def condition_tokens(
-    run: Run, parts: nn.ModuleDict, inputs: dict[str, Tensor], drop: tuple[str, ...] = ()
+    run: Run, parts: nn.ModuleDict, inputs: dict[str, Tensor], seen: Seen | None = None
 ) -> Tensor:
-    """Condition tokens (B, T, cond_channels) of `inputs`; drop: those that count as zeros."""
+    """Condition tokens (B, T, cond_channels) of `inputs`; what is not seen counts as zeros."""
+    embedder = parts["ss_condition_embedder"]
     with fast_products(run.device):
-        return parts["ss_condition_embedder"](inputs, drop)
+        tokens = {name: embedder.tokens(name, inputs[name]) for name in embedder.input_names}
+        if seen is not None:
+            tokens |= {name: tokens[name] * seen.point_map for name in MAPS if name in tokens}
+        fused = embedder.fuse(tokens)
+    return fused if seen is None else fused * seen.condition
 
 
 def velocity_under(run: Run, flow: nn.Module, tokens: Tensor) -> Velocity:

@@ -31,18 +31,24 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:
         for group in self.param_groups:
             parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
-            updates = shared_orthogonal([self._heading(parameter).flatten(1) for parameter in parameters])
-            for parameter, update in zip(parameters, updates, strict=True):
-                # The root mean square of AdamW's steps (Liu et al. 2025, Muon is scalable for LLM training).
-                length = 0.2 * max(update.shape) ** 0.5
-                parameter.add_(update.view_as(parameter), alpha=-group["lr"] * length)
+            if not parameters:
+                continue
+            updates = shared_orthogonal([heading.flatten(1) for heading in self._headings(parameters)])
+            # The root mean square of AdamW's steps (Liu et al. 2025, Muon is scalable for LLM training).
+            lengths = [-0.2 * max(update.shape) ** 0.5 for update in updates]
+            steps = [update.view_as(parameter) for update, parameter in zip(updates, parameters, strict=True)]
+            torch._foreach_mul_(steps, lengths)
+            torch._foreach_mul_(steps, group["lr"])
+            torch._foreach_add_(parameters, steps)
 
-    def _heading(self, parameter: nn.Parameter) -> Tensor:
-        state = self.state[parameter]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(parameter)
-        state["momentum_buffer"].lerp_(parameter.grad, 1 - MOMENTUM)
-        return parameter.grad.lerp(state["momentum_buffer"], MOMENTUM)
+    def _headings(self, parameters: list[nn.Parameter]) -> list[Tensor]:
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        momenta = [self.state[parameter]["momentum_buffer"] for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - MOMENTUM)
+        return list(torch._foreach_lerp(gradients, momenta, MOMENTUM))
 
 
 def shared_orthogonal(matrices: list[Tensor]) -> list[Tensor]:

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from vendor_model.training.trainer import Figures
+
 Latents = dict[str, Tensor]
 
 SHORTEST_STEP = 7
@@ -44,24 +46,18 @@ def flow_matching(
     weights: Mapping[str, float],
     times: Tensor,
     rng: torch.Generator,
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, Figures]:
     """L = Σ_m λ_m E‖v^m − v_θ^m(x_τ, c, τ)‖², and its parts by name; velocity takes (x_τ, τ)."""
     noise = noise_for({name: value.shape for name, value in data.items()}, rng)
-    return velocity_loss(velocity(mix(data, noise, times), times), data, noise, weights, times)
+    return velocity_loss(velocity(mix(data, noise, times), times), data, noise, weights)
 
 
 def velocity_loss(
-    predicted: Latents, data: Latents, noise: Latents, weights: Mapping[str, float], times: Tensor
-) -> tuple[Tensor, dict[str, float]]:
-    """Σ_m λ_m ‖v^m − v_θ^m‖², v = x₁ − x₀, a batch's mean, and its parts by name, also at pure noise."""
-    total, parts, start = 0.0, {}, times == 0
-    for name, weight in weights.items():
-        error = (predicted[name] - (data[name] - noise[name])).square().mean((1, 2))
-        total = total + weight * error.mean()
-        parts[name] = error.mean().item()
-        if start.any():
-            parts[f"{name}_at_noise"] = error[start].mean().item()
-    return total, parts
+    predicted: Latents, data: Latents, noise: Latents, weights: Mapping[str, float]
+) -> tuple[Tensor, Figures]:
+    """Σ_m λ_m ‖v^m − v_θ^m‖², v = x₁ − x₀, a batch's mean, and its parts by name."""
+    errors = {name: (predicted[name] - (data[name] - noise[name])).square().mean() for name in weights}
+    return sum(weight * errors[name] for name, weight in weights.items()), errors
 
 
 def preference_loss(

@@ -29,6 +29,7 @@ from vendor_model.training.objectives import (
 from vendor_model.training.products import fast_products
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import distances_of, embedder_inputs
+from vendor_model.training.trainer import Figures
 
 LEAST_GAP = 0.02
 """Pairs whose overlaps with the truth differ by less say nothing, and do not count."""
@@ -41,7 +42,7 @@ def preference(run: Run) -> None:
     [decoder] = voxel_decoder_of(run, run.recipe.preferred_from).requires_grad_(False).values()
     rng = run.rng()
 
-    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
         inputs = embedder_inputs(batch, rng)
         with torch.no_grad():
             reference_velocity = geometry_velocity(run, reference, inputs)
@@ -58,7 +59,7 @@ def preference(run: Run) -> None:
         pairs = preference_loss(*errors, run.recipe.preference_strength)
         preferred = ((errors[0] - errors[1] < errors[2] - errors[3]).float() * counted).sum()
         count = counted.sum().clamp(min=1)
-        figures = {"preferred": (preferred / count).item(), "gap": gap.mean().item()}
+        figures = {"preferred": (preferred / count), "gap": gap.mean()}
         return (pairs * counted).sum() / count, figures
 
     run.train("preference", parts, loss, geometry_batches(run))

@@ -1,6 +1,6 @@
 """What is trained on what, how long and how fast; and where a training reads and writes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from vendor_model.training import distributed
 from vendor_model.training.products import products_dtype
 from vendor_model.training.shape_latent import ShapeCode
 from vendor_model.training.shards import EVERYTHING, Selection, Shards
-from vendor_model.training.trainer import Schedule, train
+from vendor_model.training.trainer import Loss, Schedule, train
 
 SHAPE_AND_ROTATION = {"shape": 1.0, "6drotation_normalized": 0.1}
 LAYOUT = SHAPE_AND_ROTATION | {"translation": 1.0, "scale": 0.1}
@@ -34,7 +34,7 @@ class Phase:
     start: the stage whose weights it goes on from, None for new ones. objective: what is minimised, a key of
     `geometry_stages.OBJECTIVES`. selection: the samples it sees. weights: of the loss, by latent.
     estimated: share of the samples whose point map is the depth model's, of `Run.estimated_shards`.
-    point_map_drop: share of batches without point map; unconditional: share of samples whose whole condition
+    point_map_drop: share of samples without point map; unconditional: share of samples whose whole condition
     is hidden, for guidance.
     """
 
@@ -67,14 +67,15 @@ class Recipe:
     decoder: str = "fine_tuning"
     train_seed: int = 1
     scenes_per_shard: int = 48
-    shards: int = 240
-    estimated_shards: int = 60
+    shards: int = 700
+    estimated_shards: int = 350
     patch: int = 8
     texture_at_noise: float = 0.5
-    batch: int = 32
+    batch: int = 128
     shape_batch: int = 16
     depth_batch: int = 16
     texture_batch: int = 8
+    piece_batch: int = 32
     piece_voxels: int = 256
     preferred_from: str = "fine_tuning"
     shortcut_from: str = "fine_tuning"
@@ -105,10 +106,10 @@ MINI = Recipe(
         "voxel_decoder": Schedule(320, 1.5e-3),
         "depth": Schedule(12000, 1e-3, muon=True),
         "surface": Schedule(1500, 1.5e-3),
-        "pretraining": Schedule(400, 8e-4, final=1.0, muon=True),
-        "render_paste": Schedule(400, 8e-4, final=1.0, muon=True),
-        "object_swap": Schedule(3000, 8e-4, final=1.0, muon=True),
-        "fine_tuning": Schedule(4000, 8e-4, muon=True),
+        "pretraining": Schedule(800, 1.2e-3, final=1.0, muon=True),
+        "render_paste": Schedule(800, 1.2e-3, final=1.0, muon=True),
+        "object_swap": Schedule(5200, 1.2e-3, final=1.0, muon=True),
+        "fine_tuning": Schedule(5200, 1.2e-3, muon=True),
         "voxel_tuning": Schedule(550, 7e-4),
         "texture_regression": Schedule(1000, 1e-3),
         "texture": Schedule(1200, 7e-4),
@@ -150,8 +151,8 @@ PAPER = replace(
         "preference": Schedule(5_000, 2.5e-6, ema=0.99),
         "shortcut": Schedule(4_000, 1e-5, ema=0.999),
     },
-    batch=128,
     texture_batch=32,
+    piece_batch=128,
     finished="shortcut",
     decoder="voxel_tuning",
     shards=5000,
@@ -199,6 +200,11 @@ class Run:
     def estimated_shards(self) -> Shards:
         return Shards(self.runs / "estimated", self.own_seed(self.seed))
 
+    @property
+    def readers(self) -> int:
+        """Processes that read samples ahead: a GPU waits for them, a CPU would have to share its cores."""
+        return 0 if self.device.type == "cpu" else self.workers
+
     def shape_code(self) -> ShapeCode:
         return ShapeCode.load(self.runs / "shape_code.npz").to(self.device)
 
@@ -212,7 +218,10 @@ class Run:
     def check_shares(self) -> None:
         """Raises UserError when the processes cannot share out every batch, or would have too few of each."""
         recipe, count = self.recipe, distributed.processes()
-        batches = (recipe.batch, recipe.shape_batch, recipe.depth_batch, recipe.texture_batch)
+        batches = (
+            *(recipe.batch, recipe.shape_batch, recipe.depth_batch),
+            *(recipe.texture_batch, recipe.piece_batch),
+        )
         if any(batch % count for batch in batches) or recipe.batch < LEAST_SHARE * count:
             raise UserError(
                 f"{count} processes cannot share batches of {', '.join(map(str, sorted(set(batches))))} "
@@ -220,8 +229,15 @@ class Run:
             )
 
     def train(
-        self, stage: str, model: nn.Module, loss: Callable, batches: Iterator, fused_attention: bool = False
+        self,
+        stage: str,
+        model: nn.Module,
+        loss: Loss,
+        batches: Iterator,
+        fused_attention: bool = False,
+        alike: torch.Generator | None = None,
     ) -> None:
+        """Train by the stage's schedule; alike: see `trainer.train`."""
         torch.manual_seed(self.own_seed(self.seed))
         attention = nullcontext()
         if self.device.type == "cpu":
@@ -229,4 +245,4 @@ class Run:
             fused = fused_attention or products_dtype(self.device) == torch.float32
             attention = sdpa_kernel(SDPBackend.FLASH_ATTENTION if fused else SDPBackend.MATH)
         with attention:
-            train(model, loss, batches, self.recipe.schedules[stage], self.runs / stage)
+            train(model, loss, batches, self.recipe.schedules[stage], self.runs / stage, alike)

@@ -21,6 +21,7 @@ from vendor_model.training.products import fast_products
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import SampleSizes, distances_of, embedder_inputs
 from vendor_model.training.shape_latent import disturbed
+from vendor_model.training.trainer import Figures
 
 
 def shape_code(run: Run) -> None:
@@ -47,13 +48,13 @@ def voxel_decoder(run: Run) -> None:
     parts = nn.ModuleDict({"ss_decoder": run.module("ss_decoder")})
     code, rng = run.shape_code(), run.rng()
 
-    def loss(distances: Tensor) -> tuple[Tensor, dict[str, float]]:
+    def loss(distances: Tensor) -> tuple[Tensor, Figures]:
         target = distances < 0.5 / distances.shape[1]
         tokens = disturbed(code.encode(distances), rng)
         with fast_products(run.device):
             logits = parts["ss_decoder"](tokens_to_grid(tokens))[:, 0].float()
         hard = soft_overlap((logits > 0).float(), target.float())
-        return F.binary_cross_entropy_with_logits(logits, target.float()), {"voxel_iou": hard.mean().item()}
+        return F.binary_cross_entropy_with_logits(logits, target.float()), {"voxel_iou": hard.mean()}
 
     seed, batch = run.own_seed(run.recipe.train_seed + 2000), distributed.part(run.recipe.shape_batch)
     grids = distance_grids(seed, SampleSizes.voxels, batch)
@@ -78,7 +79,7 @@ def voxel_tuning(run: Run) -> None:
             velocity = geometry_velocity(run, parts, embedder_inputs(batch, rng))
             return noise["shape"] + velocity(noise, noise["shape"].new_zeros(count))["shape"]
 
-    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
         distances = distances_of(batch["distances"])
         target = (distances < 0.5 / distances.shape[1]).float()
         half = len(distances) // 2
@@ -88,7 +89,7 @@ def voxel_tuning(run: Run) -> None:
             logits = tuned["ss_decoder"](tokens_to_grid(tokens))[:, 0].float()
         overlap = soft_overlap(logits.sigmoid(), target)
         hard = soft_overlap((logits > 0).float(), target)
-        figures = {"voxel_iou_seen": hard[:half].mean().item(), "voxel_iou": hard[half:].mean().item()}
+        figures = {"voxel_iou_seen": hard[:half].mean(), "voxel_iou": hard[half:].mean()}
         return F.binary_cross_entropy_with_logits(logits, target) + (1 - overlap).mean(), figures
 
     run.train("voxel_tuning", tuned.train(), loss, geometry_batches(run))

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import time
 import zipfile
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -144,8 +145,13 @@ def save_shard(path: Path, samples: Sequence[dict[str, np.ndarray]], **others: n
 class Shards:
     """Random batches out of a folder of shards; new shards are found as they appear."""
 
-    def __init__(self, folder: Path, seed: int):
-        self.folder, self.rng, self.broken = folder, np.random.default_rng(seed), set()
+    def __init__(self, folder: Path, seed: int | tuple[int, ...]):
+        self.folder, self.seed, self.broken = folder, seed, set()
+        self.rng = np.random.default_rng(seed)
+
+    def read_by(self, reader: int) -> "Shards":
+        """The same shards in an order of this reader's own."""
+        return Shards(self.folder, (self.seed, reader))
 
     def paths(self) -> list[Path]:
         """The shards that there are now, without those found broken."""
@@ -168,22 +174,26 @@ class Shards:
                     self.broken.add(paths[index])
 
     def photos(self, size: int, kinds: Sequence[str] = KINDS) -> Iterator[tuple[Tensor, Tensor]]:
-        """Photos (B, 3, H, W) in 0..1 of scenes of these kinds, and each other row and column of their point
-        maps (B, H/2, W/2, 3). Raises UserError for shards that do not say their kinds or hold too few."""
-        too_few = 0
+        """Photos (B, H, W, 3) uint8 of scenes of these kinds, and each other row and column of their point
+        maps (B, H/2, W/2, 3) float16; all of a batch have one size. Raises UserError for shards that do not
+        say their kinds or hold too few."""
+        waiting, in_vain = defaultdict(list), 0
         for shard in self.arrays(("photos", "maps", "photo_kind")):
             chosen = np.ones(len(shard["photos"]), bool) & of_kinds(shard, "photo_kind", kinds)
-            order = self.rng.permutation(np.flatnonzero(chosen))
-            too_few = too_few + 1 if len(order) < size else 0
-            if too_few > len(self.paths()):
+            alike = waiting[shard["photos"].shape[1:]]
+            alike.append((shard["photos"][chosen], shard["maps"][chosen]))
+            photos, maps = (np.concatenate(parts) for parts in zip(*alike, strict=True))
+            in_vain = in_vain + 1 if len(photos) < size else 0
+            if in_vain >= len(self.paths()):
                 raise UserError(
-                    f"No shard in {self.folder} holds {size} photos of kind {' or '.join(kinds)}: "
-                    "write larger ones with the stage data."
+                    f"{self.folder} holds no {size} photos of one size and kind {' or '.join(kinds)}: "
+                    "write more shards with the stage data."
                 )
-            for start in range(0, len(order) - size + 1, size):
-                rows = order[start : start + size]
-                photos = torch.from_numpy(shard["photos"][rows]).permute(0, 3, 1, 2).float() / 255
-                yield photos, torch.from_numpy(shard["maps"][rows]).float()
+            order = self.rng.permutation(len(photos))
+            left = len(order) % size
+            alike[:] = [(photos[order[:left]], maps[order[:left]])]
+            for rows in order[left:].reshape(-1, size):
+                yield torch.from_numpy(photos[rows]), torch.from_numpy(maps[rows])
 
     def batches(
         self, names: tuple[str, ...], size: int, selection: Selection = EVERYTHING, mixed: int = 4

@@ -21,6 +21,7 @@ from vendor_model.training.objectives import (
 )
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import embedder_inputs
+from vendor_model.training.trainer import Figures
 
 CONSISTENT = 0.25
 """Share of the samples that learn a long step from two half ones; the others stay with flow matching, told a
@@ -36,7 +37,7 @@ def shortcut(run: Run) -> None:
     forget_steps(parts["ss_flow"])
     weights = list(run.recipe.phases.values())[-1].weights
 
-    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
         count = max(1, round(CONSISTENT * len(batch["image"])))
         inputs = embedder_inputs(batch, rng)
         latents = true_latents(batch, code)
@@ -57,7 +58,7 @@ def shortcut(run: Run) -> None:
         errors = {name: (predicted[name] - target[name]).square().mean() for name in weights}
         consistency = sum(weight * errors[name] for name, weight in weights.items())
         share = count / len(batch["image"])
-        figures["shape_consistency"] = errors["shape"].item()
+        figures["shape_consistency"] = errors["shape"]
         return share * consistency + (1 - share) * plain, figures
 
     run.train("shortcut", parts, loss, geometry_batches(run))

@@ -30,6 +30,7 @@ from vendor_model.training.structured_latent import (
     shell_coords,
     surface_normals,
 )
+from vendor_model.training.trainer import Figures
 
 SDF_GAIN = 8.0
 """Corner distances are predicted times this: a mesh only asks for their ratios, a network for their size."""
@@ -93,7 +94,7 @@ def targets(shape: ObjectShape, voxels: int, cubes: int, splats: int) -> Targets
     )
 
 
-def cube_loss(cube_features: Tensor, truth: Targets) -> tuple[Tensor, dict[str, float]]:
+def cube_loss(cube_features: Tensor, truth: Targets) -> tuple[Tensor, Figures]:
     """Features (8N, 101) of the mesh decoder against the truth."""
     sdf, deformation, weights, colors = cube_features.split(FEATURE_SPLIT, dim=1)
     colors = colors.unflatten(1, (8, COLOR_CHANNELS)).sigmoid()
@@ -108,12 +109,12 @@ def cube_loss(cube_features: Tensor, truth: Targets) -> tuple[Tensor, dict[str, 
     still = deformation.square().mean() + weights.square().mean()
     signs = ((sdf - 1 / truth.resolution > 0) != (truth.sdf > 0)).float().mean()
     loss = distance + 2.0 * color + 0.5 * normal + 0.01 * still
-    return loss, {"distance": distance.item(), "wrong_signs": signs.item(), "corner_color": color.item()}
+    return loss, {"distance": distance, "wrong_signs": signs, "corner_color": color}
 
 
 def splat_loss(
     parameters: GaussianParameters, settings: GaussianSettings, truth: Targets
-) -> tuple[Tensor, dict[str, float]]:
+) -> tuple[Tensor, Figures]:
     """Stored parameters of N · K splats against points of the surface."""
     cells = truth.resolution // 2
     offset = (parameters.xyz - 0.5 - truth.points).abs().mean() * cells
@@ -121,4 +122,4 @@ def splat_loss(
     size = (scales(parameters.scaling, settings) * cells / SPLAT_SCALE).log().square().mean()
     opacity = (opacities(parameters.opacity, settings) - SPLAT_OPACITY).square().mean()
     loss = offset + 2.0 * color + 0.1 * size + opacity + 0.01 * parameters.rotation.square().mean()
-    return loss, {"splat_offset": offset.item(), "splat_color": color.item()}
+    return loss, {"splat_offset": offset, "splat_color": color}

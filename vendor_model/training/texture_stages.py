@@ -15,7 +15,7 @@ from vendor_model.training.products import fast_products
 from vendor_model.training.recipe import Run
 from vendor_model.training.samples import embedder_inputs
 from vendor_model.training.structured_latent import CHANNELS
-from vendor_model.training.trainer import load_average
+from vendor_model.training.trainer import Figures, load_average
 
 TEXTURE_INPUTS = ("image", "rgb_image", "mask", "rgb_image_mask")
 
@@ -26,7 +26,7 @@ def surface(run: Run) -> None:
     parts = nn.ModuleDict({name: run.module(name) for name in names})
     mesh, gaussians, rng = parts["slat_decoder_mesh"], parts["slat_decoder_gs"], run.rng()
 
-    def loss(batch: surface_targets.Targets) -> tuple[Tensor, dict[str, float]]:
+    def loss(batch: surface_targets.Targets) -> tuple[Tensor, Figures]:
         grid = SparseGrid(batch.coords)
         latent = batch.latent + 0.15 * torch.randn(batch.latent.shape, generator=rng, device=rng.device)
         with fast_products(run.device):
@@ -57,7 +57,9 @@ def texture_regression(run: Run) -> None:
     On pieces of many objects: it is photos that the embedder needs many of, not voxels.
     """
     names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
-    batches = run.shards().sparse_batches(names, distributed.part(run.recipe.batch), run.recipe.piece_voxels)
+    batches = run.shards().sparse_batches(
+        names, distributed.part(run.recipe.piece_batch), run.recipe.piece_voxels
+    )
     _train_texture(run, "texture_regression", texture_parts(run), batches, at_noise=1.0, noise_scale=0.0)
 
 
@@ -80,7 +82,7 @@ def _train_texture(
     embedder, flow, rng, config = parts["slat_condition_embedder"], parts["slat_flow"], run.rng(), run.config
     mean, std = (torch.tensor(values, device=run.device) for values in (config.slat_mean, config.slat_std))
 
-    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, float]]:
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
         inputs = embedder_inputs(batch, rng)
         latent = (batch["features"] - mean) / std
         noise = noise_scale * torch.randn(latent.shape, generator=rng, device=rng.device)
@@ -91,8 +93,8 @@ def _train_texture(
             context = flow.prepare_context(embedder(inputs))
             predicted = flow(tau * latent + (1 - tau) * noise, times * TIME_SCALE, grid, context).float()
         error = (predicted - (latent - noise)).square()
-        color = error[:, 4:7].mean().item()
-        return error.mean(), {"color": color, "form": error[:, :4].mean().item()}
+        color = error[:, 4:7].mean()
+        return error.mean(), {"color": color, "form": error[:, :4].mean()}
 
     run.train(stage, parts, loss, batches, fused_attention=True)
 

@@ -9,20 +9,31 @@ import math
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vendor_model.checkpoints.files import check_fit
 from vendor_model.errors import CheckpointError, UserError
 from vendor_model.training import distributed
+from vendor_model.training.cuda_graphs import captured
 from vendor_model.training.muon import Muon
 
-Loss = Callable[[object], tuple[Tensor, dict[str, float]]]
-"""A batch to its loss and the figures to watch."""
+Figures = dict[str, Tensor]
+"""What to watch of a batch, () each, by name."""
+
+Loss = Callable[[Any], tuple[Tensor, Figures]]
+"""A batch to its loss and its figures."""
+
+WARM_UP = 3
+"""Steps after which a GPU is told the rest at once."""
 
 MOST_SKIPPED = 100
 """Steps in a row that may fail before the training is given up."""
@@ -58,37 +69,58 @@ def rate_factor(step: int, schedule: Schedule) -> float:
     return schedule.final + (1 - schedule.final) * falling
 
 
-def train(model: nn.Module, loss: Loss, batches: Iterator, schedule: Schedule, folder: Path) -> None:
+def train(
+    model: nn.Module,
+    loss: Loss,
+    batches: Iterator,
+    schedule: Schedule,
+    folder: Path,
+    alike: torch.Generator | None = None,
+) -> None:
     """Train to `schedule.steps`, going on from `folder/last.pt`; leaves the average in `folder/average.pt`.
 
     Batches come to the model's device. A step whose loss or gradient is not finite is skipped and named in
-    the log. Raises UserError after a hundred of them in a row, CheckpointError when `last.pt` is damaged or
-    of another configuration.
+    the log. alike: the loss's generator, where all of its steps do the same with dicts of equal shapes, and
+    none waits for the device: then one GPU alone runs them as CUDA graphs. Raises UserError after a hundred
+    steps in a row that failed, CheckpointError when `last.pt` is damaged or of another configuration.
     """
+    device = next(model.parameters()).device
+    graphs = alike is not None and device.type == "cuda" and distributed.processes() == 1
+    # What is captured must have run on the same stream before, which cannot be the default one.
+    with torch.cuda.stream(torch.cuda.Stream()) if graphs else nullcontext():
+        _train(model, loss, batches, schedule, folder, alike if graphs else None)
+
+
+def _train(
+    model: nn.Module,
+    loss: Loss,
+    batches: Iterator,
+    schedule: Schedule,
+    folder: Path,
+    alike: torch.Generator | None,
+) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     optimizers = make_optimizers(model, schedule)
-    average = {key: value.detach().clone() for key, value in model.state_dict().items()}
+    weights = model.state_dict()
+    average = {key: value.clone() for key, value in weights.items()}
     step, bad = _resume(folder / "last.pt", model, average, optimizers), 0
+    groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     distributed.share_weights(model)
-    started, sums, seen = time.monotonic(), {}, 0
+    gradients, update = partial(_gradients, model, loss, schedule.clip), partial(_update, optimizers)
+    started, sums, seen, begun = time.monotonic(), {}, 0, step
     while step < schedule.steps:
-        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-            group["lr"] = schedule.learning_rate * group["rate"] * rate_factor(step, schedule)
-        model.zero_grad(set_to_none=True)
-        figures = {}
-        for _ in range(schedule.accumulate):
-            value, parts = loss(to_device(next(batches), device))
-            (value / schedule.accumulate).backward()
-            for name, figure in {"loss": value.item(), **parts}.items():
-                figures[name] = figures.get(name, 0.0) + figure / schedule.accumulate
+        drawn = [to_device(next(batches), device) for _ in range(schedule.accumulate)]
+        if alike is not None and step == begun + WARM_UP:
+            gradients = captured(gradients, drawn, alike)
+            update = captured(update, [], alike)
+        figures = gradients(drawn)
         step += 1
-        distributed.average_gradients(model.parameters())
-        norm = nn.utils.clip_grad_norm_(model.parameters(), schedule.clip)
-        if distributed.everywhere(torch.isfinite(norm) & math.isfinite(figures["loss"])):
-            for optimizer in optimizers:
-                optimizer.step()
-            _update_average(average, model, min(schedule.ema, (1 + step) / (10 + step)))
+        if distributed.everywhere(torch.isfinite(figures["gradient"]) & torch.isfinite(figures["loss"])):
+            for group in groups:
+                set_rate(group, schedule.learning_rate * group["rate"] * rate_factor(step - 1, schedule))
+            update([])
+            _update_average(average, weights, min(schedule.ema, (1 + step) / (10 + step)))
             for name, figure in figures.items():
                 sums[name] = sums.get(name, 0.0) + figure
             seen, bad = seen + 1, 0
@@ -103,7 +135,7 @@ def train(model: nn.Module, loss: Loss, batches: Iterator, schedule: Schedule, f
         last = step == schedule.steps
         if seen and (last or step % schedule.report_every == 0):
             rate = seen / (time.monotonic() - started)
-            means = {name: round(total / seen, 5) for name, total in sums.items()}
+            means = {name: round(float(total) / seen, 5) for name, total in sums.items()}
             _log(folder, {"step": step, **means, "steps_per_s": round(rate, 3)})
             started, sums, seen = time.monotonic(), {}, 0
         if (last or step % schedule.save_every == 0) and distributed.rank() == 0:
@@ -112,6 +144,34 @@ def train(model: nn.Module, loss: Loss, batches: Iterator, schedule: Schedule, f
                                        "optimizers": states, "step": step})  # fmt: skip
             _save(folder / "average.pt", average)
     distributed.wait()  # until the first process has saved
+
+
+def _gradients(model: nn.Module, loss: Loss, clip: float, batches: Sequence) -> Figures:
+    """Leaves the gradients of the batches' mean loss, clipped; returns their mean figures, among them the
+    `loss`, and the length of the `gradient` before."""
+    model.zero_grad(set_to_none=True)
+    figures = {}
+    for batch in batches:
+        value, parts = loss(batch)
+        (value / len(batches)).backward()
+        for name, figure in {"loss": value, **parts}.items():
+            figures[name] = figures.get(name, 0.0) + figure.detach() / len(batches)
+    distributed.average_gradients(model.parameters())
+    return figures | {"gradient": nn.utils.clip_grad_norm_(model.parameters(), clip)}
+
+
+def _update(optimizers: Sequence[torch.optim.Optimizer], _: Sequence = ()) -> Figures:
+    for optimizer in optimizers:
+        optimizer.step()
+    return {}
+
+
+def set_rate(group: dict, rate: float) -> None:
+    """The learning rate of a group of parameters: a tensor where a CUDA graph reads it."""
+    if isinstance(group["lr"], Tensor):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 def make_optimizers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Optimizer]:
@@ -127,13 +187,17 @@ def make_optimizers(model: nn.Module, schedule: Schedule) -> list[torch.optim.Op
     apart = {id(parameter) for parameter in (*slow, *turned)}
     others = [parameter for parameter in named.values() if id(parameter) not in apart]
     groups = [{"params": others, "rate": 1.0}, {"params": slow, "rate": 0.1}]
-    rate = schedule.learning_rate
-    optimizers = [torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=0.0)]
+    device, rate = next(model.parameters()).device, schedule.learning_rate
+    on_gpu = device.type == "cuda"
+    optimizers = [torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=0.0, capturable=on_gpu)]
     if turned:
         # Thrice AdamW's length, as no single direction takes more than its share of a step: 250 steps of
         # mini's pretraining left the shape's error at 0.740, with steps as long as AdamW's at 0.759.
         groups = [{"params": turned, "rate": 3.0}]
         optimizers.append(Muon(groups, rate))
+    if on_gpu:  # where a CUDA graph reads the rate
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+            group["lr"] = torch.zeros((), device=device)
     return optimizers
 
 
@@ -176,13 +240,12 @@ def read_state(path: Path) -> dict:
         ) from None
 
 
-@torch.no_grad()
-def _update_average(average: dict[str, Tensor], model: nn.Module, decay: float) -> None:
-    for key, value in model.state_dict().items():
-        if value.dtype.is_floating_point:
-            average[key].lerp_(value, 1 - decay)
-        else:
-            average[key].copy_(value)
+def _update_average(average: dict[str, Tensor], weights: dict[str, Tensor], decay: float) -> None:
+    moving = [key for key, value in average.items() if value.dtype.is_floating_point]
+    follow = get_ema_multi_avg_fn(decay)  # all at once: a GPU takes longer to be told than to do it
+    follow([average[key] for key in moving], [weights[key] for key in moving], 0)
+    for key in average.keys() - set(moving):
+        average[key].copy_(weights[key])
 
 
 def _resume(path: Path, model: nn.Module, average: dict[str, Tensor], optimizers: list) -> int:
@@ -193,7 +256,7 @@ def _resume(path: Path, model: nn.Module, average: dict[str, Tensor], optimizers
     model.load_state_dict(state["model"])
     try:
         for optimizer, saved in zip(optimizers, state.get("optimizers", ()), strict=True):
-            optimizer.load_state_dict(saved)
+            optimizer.load_state_dict(saved | {"param_groups": _of_this_device(saved, optimizer)})
     except ValueError:
         raise CheckpointError(
             f"{path} was trained with another optimiser: delete it, and the stage begins anew."
@@ -201,6 +264,12 @@ def _resume(path: Path, model: nn.Module, average: dict[str, Tensor], optimizers
     for key, value in state["average"].items():
         average[key].copy_(value)
     return state["step"]
+
+
+def _of_this_device(saved: dict, optimizer: torch.optim.Optimizer) -> list[dict]:
+    """The groups that an optimiser saved, maybe on another device, with the settings that this one needs."""
+    pairs = zip(saved["param_groups"], optimizer.param_groups, strict=True)
+    return [then | {key: now[key] for key in ("lr", "capturable") if key in now} for then, now in pairs]
 
 
 def _save(path: Path, state: dict) -> None:

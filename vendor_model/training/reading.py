@@ -17,6 +17,7 @@ def read_ahead(stream: Stream, readers: int, device: torch.device) -> Iterator:
     does."""
     if not readers:
         yield from stream(0)
+        return
     pinned = device.type == "cuda"
     for batch in DataLoader(
         _Reader(stream), None, num_workers=readers, pin_memory=pinned, multiprocessing_context="spawn"

@@ -109,7 +109,7 @@ MINI = Recipe(
         "pretraining": Schedule(800, 1.2e-3, final=1.0, muon=True),
         "render_paste": Schedule(800, 1.2e-3, final=1.0, muon=True),
         "object_swap": Schedule(5200, 1.2e-3, final=1.0, muon=True),
-        "fine_tuning": Schedule(5200, 1.2e-3, muon=True),
+        "fine_tuning": Schedule(3800, 1.2e-3, muon=True),
         "voxel_tuning": Schedule(550, 7e-4),
         "texture_regression": Schedule(1000, 1e-3),
         "texture": Schedule(1200, 7e-4),

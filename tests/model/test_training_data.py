@@ -14,7 +14,14 @@ from vendor_model.layout.pose import denormalise_rotation_6d
 from vendor_model.layout.transforms import rotation_6d_to_matrix
 from vendor_model.training import __main__ as command
 from vendor_model.training import distributed, texture_stages
-from vendor_model.training.geometry_model import GEOMETRY_SAMPLES, geometry_batches
+from vendor_model.training.geometry_model import (
+    GEOMETRY_SAMPLES,
+    Seen,
+    condition_tokens,
+    drawn_seen,
+    geometry_batches,
+    geometry_parts,
+)
 from vendor_model.training.recipe import MINI, Run
 from vendor_model.training.samples import (
     DISTURBED,
@@ -24,6 +31,7 @@ from vendor_model.training.samples import (
     SampleSizes,
     embedder_inputs,
     mirrored,
+    plain_inputs,
 )
 from vendor_model.training.shards import EVERYTHING, Selection, Shards, save_shard, write_shards
 from vendor_model.training.stages import ALONE, STAGES
@@ -103,6 +111,49 @@ def test_the_first_phases_see_no_estimated_points(run):
     stored = {mask.tobytes() for mask in next(run.shards().arrays())["rgb_image_mask"]}
     shown = next(geometry_batches(run, phase))["rgb_image_mask"].numpy()
     assert all({mask.tobytes(), mask[..., ::-1].tobytes()} & stored for mask in shown)
+
+
+def test_what_samples_do_not_see_counts_as_zeros(run):
+    batch = next(run.shards().batches(GEOMETRY_SAMPLES, 2))
+    parts, inputs = geometry_parts(run), plain_inputs(batch)
+    whole = condition_tokens(run, parts, inputs)
+    seen = Seen(torch.tensor([True, False]).view(2, 1, 1), torch.tensor([False, True]).view(2, 1, 1))
+    shown = condition_tokens(run, parts, inputs, seen)
+    without_maps = parts["ss_condition_embedder"](inputs, MAPS)
+    assert torch.allclose(shown[0], without_maps[0], atol=0.02) and not torch.equal(shown[0], whole[0])
+    assert not shown[1].any() and whole[1].any()
+
+
+def test_each_sample_misses_its_condition_or_its_point_map_by_its_own_chance():
+    condition, point_map = drawn_seen(4000, 0.1, 0.3, rng())
+    assert abs(condition.float().mean() - 0.9) < 0.02 and abs(point_map.float().mean() - 0.7) < 0.03
+    everything, nothing = drawn_seen(100, 0.0, 1.0, rng())
+    assert everything.all() and not nothing.any()
+
+
+def test_readers_go_through_the_same_shards_in_orders_of_their_own(tmp_path):
+    for number in range(8):
+        save_shard(tmp_path / f"shard-0-{number}.npz", [{"number": np.array(number)}])
+
+    def first_pass(reader: int) -> list[int]:
+        arrays = Shards(tmp_path, 0).read_by(reader).arrays()
+        return [int(next(arrays)["number"][0]) for _ in range(8)]
+
+    assert first_pass(0) == first_pass(0) != first_pass(1)
+    assert sorted(first_pass(0)) == sorted(first_pass(1)) == list(range(8))
+
+
+def test_photos_of_one_size_come_together_from_several_shards(tmp_path):
+    for number, width in enumerate((8, 6, 8)):
+        photos, maps = (
+            np.full((3, 8, width, 3), number, np.uint8),
+            np.zeros((3, 4, width // 2, 3), np.float16),
+        )
+        kinds = np.array(["ground"] * 3)
+        np.savez(tmp_path / f"shard-0-{number}.npz", photos=photos, maps=maps, photo_kind=kinds)
+    photos, maps = next(Shards(tmp_path, 0).photos(5))
+    assert photos.shape == (5, 8, 8, 3) and maps.shape == (5, 4, 4, 3)
+    assert set(photos.unique().tolist()) == {0, 2}
 
 
 def test_an_object_without_like_sides_is_not_mirrored(run):

@@ -35,7 +35,9 @@ def main() -> None:
     parser.add_argument("--decoder", help="stage whose voxel decoder is exported (default: likewise)")
     parser.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
     parser.add_argument("--threads", type=at_least_one, help="CPU threads (default: all)")
-    parser.add_argument("--workers", type=at_least_one, default=1, help="processes that render data, and read it for a GPU")
+    parser.add_argument(
+        "--workers", type=at_least_one, default=1, help="processes that render data, and read it for a GPU"
+    )
     arguments = parser.parse_args()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)

@@ -33,7 +33,7 @@ Loss = Callable[[Any], tuple[Tensor, Figures]]
 """A batch to its loss and its figures."""
 
 WARM_UP = 3
-"""Steps after which a GPU is told the rest at once."""
+"""Updates after which a GPU is told the rest at once: what is captured must have its memory by then."""
 
 MOST_SKIPPED = 100
 """Steps in a row that may fail before the training is given up."""
@@ -108,12 +108,12 @@ def _train(
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     distributed.share_weights(model)
     gradients, update = partial(_gradients, model, loss, schedule.clip), partial(_update, optimizers)
-    started, sums, seen, begun = time.monotonic(), {}, 0, step
+    started, sums, seen, updates = time.monotonic(), {}, 0, 0
     while step < schedule.steps:
         drawn = [to_device(next(batches), device) for _ in range(schedule.accumulate)]
-        if alike is not None and step == begun + WARM_UP:
-            gradients = captured(gradients, drawn, alike)
-            update = captured(update, [], alike)
+        if alike is not None and updates == WARM_UP:
+            gradients, update = captured(gradients, drawn, alike), captured(update, [], alike)
+            alike = None
         figures = gradients(drawn)
         step += 1
         if distributed.everywhere(torch.isfinite(figures["gradient"]) & torch.isfinite(figures["loss"])):
@@ -123,7 +123,7 @@ def _train(
             _update_average(average, weights, min(schedule.ema, (1 + step) / (10 + step)))
             for name, figure in figures.items():
                 sums[name] = sums.get(name, 0.0) + figure
-            seen, bad = seen + 1, 0
+            seen, updates, bad = seen + 1, updates + 1, 0
         else:
             bad += 1
             _log(folder, {"step": step, "skipped": "loss or gradient is not finite"})

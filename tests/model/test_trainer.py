@@ -9,7 +9,7 @@ import torch.multiprocessing as multiprocessing
 from torch import nn
 
 from vendor_model.errors import CheckpointError, UserError
-from vendor_model.training import distributed
+from vendor_model.training import distributed, trainer
 from vendor_model.training.trainer import Schedule, make_optimizers, rate_factor, read_state, train
 
 
@@ -60,6 +60,27 @@ def test_a_training_that_began_on_a_gpu_goes_on_on_the_cpu(tmp_path):
     torch.save(state, tmp_path / "stage" / "last.pt")
     moved, stayed = learn(tmp_path / "stage", 4), learn(tmp_path / "alone", 4)
     assert torch.allclose(moved.weight, stayed.weight)
+
+
+def test_a_gpu_is_told_of_all_steps_at_once_only_after_updates_that_were_made(tmp_path, monkeypatch):
+    """Before them the optimisers have no memory, and what is captured would begin with none at every step."""
+    steps, told = [], []
+
+    def recorded(work, batches, rng):
+        told.append((len(steps), len(batches)))
+        return work
+
+    monkeypatch.setattr(trainer, "captured", recorded)
+    model = nn.Linear(1, 1)
+
+    def loss(batch):
+        steps.append(batch)
+        return (model(batch["x"]) - 3).square().mean(), {}
+
+    values = [math.nan, 1.0, math.nan, 1.0, 1.0, 1.0, 1.0]
+    batches = ({"x": torch.full((2, 1), value)} for value in values)
+    trainer._train(model, loss, batches, Schedule(7, 0.1), tmp_path, torch.Generator())
+    assert told == [(5, 1), (5, 0)]  # five steps, three of them updates; the gradients, then the update
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="captures a CUDA graph")

@@ -143,19 +143,6 @@ def test_readers_go_through_the_same_shards_in_orders_of_their_own(tmp_path):
     assert sorted(first_pass(0)) == sorted(first_pass(1)) == list(range(8))
 
 
-def test_photos_of_one_size_come_together_from_several_shards(tmp_path):
-    for number, width in enumerate((8, 6, 8)):
-        photos, maps = (
-            np.full((3, 8, width, 3), number, np.uint8),
-            np.zeros((3, 4, width // 2, 3), np.float16),
-        )
-        kinds = np.array(["ground"] * 3)
-        np.savez(tmp_path / f"shard-0-{number}.npz", photos=photos, maps=maps, photo_kind=kinds)
-    photos, maps = next(Shards(tmp_path, 0).photos(5))
-    assert photos.shape == (5, 8, 8, 3) and maps.shape == (5, 4, 4, 3)
-    assert set(photos.unique().tolist()) == {0, 2}
-
-
 def test_an_object_without_like_sides_is_not_mirrored(run):
     batch = next(run.shards().batches(GEOMETRY_SAMPLES, 4))
     corner = torch.ones_like(batch["distances"])
@@ -250,8 +237,8 @@ def test_a_batch_is_shared_out_among_the_processes(run, stage, monkeypatch):
 
 def size_of(batch) -> int:
     if isinstance(batch, dict):
-        return len(batch["image"])
-    return len(batch[0] if isinstance(batch, tuple) else batch)
+        return len(batch["photos" if "photos" in batch else "image"])
+    return len(batch)
 
 
 def test_parts_of_a_whole_leave_nothing_over(monkeypatch):

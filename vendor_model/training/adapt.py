@@ -37,7 +37,7 @@ STAGE, PARTS = "adaptation", ("ss_condition_embedder", "ss_flow")
 
 
 POINT_MAP_DROP, UNCONDITIONAL = 0.1, 0.1
-"""Shares of batches without point map and of samples without any condition, as in the release."""
+"""Shares of samples without point map and without any condition, as large as the release's."""
 
 
 def write_samples(run: Run, scenes: Sequence[Path]) -> None:

@@ -30,9 +30,9 @@ def depth(run: Run) -> None:
     sizes = torch.Generator().manual_seed(run.seed)  # alike in all processes, or some would wait
     parts = nn.ModuleDict({"depth_model": model})
 
-    def loss(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Figures]:
-        photos = batch[0].permute(0, 3, 1, 2).float() / 255
-        photos, truth = varied(F.avg_pool2d(photos, 2), batch[1].float(), rng)
+    def loss(batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
+        photos = batch["photos"].permute(0, 3, 1, 2).float() / 255
+        photos, truth = varied(F.avg_pool2d(photos, 2), batch["maps"].float(), rng)
         with fast_products(run.device):
             points, validity = parts["depth_model"](photos, drawn_tokens(sizes))
         points, validity = points.float(), validity.float()
@@ -48,7 +48,7 @@ def depth(run: Run) -> None:
     run.train("depth", parts, loss, read_ahead(stream, run.readers, run.device))
 
 
-def _stored_photos(shards: Shards, count: int, reader: int) -> Iterator[tuple[Tensor, Tensor]]:
+def _stored_photos(shards: Shards, count: int, reader: int) -> Iterator[dict[str, Tensor]]:
     return shards.read_by(reader).photos(count, DEPTH_KINDS)
 
 

@@ -75,7 +75,7 @@ def true_latents(batch: dict[str, Tensor], code: ShapeCode) -> Latents:
 
 
 class Seen(NamedTuple):
-    """What the samples of a batch see, each (B, 1, 1), 1 or 0: any condition at all; the point map."""
+    """What the samples of a batch see, each (B, 1, 1) bool: any condition at all; the point map."""
 
     condition: Tensor
     point_map: Tensor

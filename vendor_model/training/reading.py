@@ -3,15 +3,17 @@
 from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from vendor_model.errors import UserError
 
-Stream = Callable[[int], Iterator]
-"""The endless batches of a reader of this number; of several processes, so it can be pickled."""
+Stream = Callable[[int], Iterator[dict[str, Tensor]]]
+"""The endless batches of a reader of this number, dicts of tensors, which keep their kind on the way between
+processes (tuples would not). It can be pickled."""
 
 
-def read_ahead(stream: Stream, readers: int, device: torch.device) -> Iterator:
+def read_ahead(stream: Stream, readers: int, device: torch.device) -> Iterator[dict[str, Tensor]]:
     """Batches on the CPU, for ever: of so many readers by turns, each in a process; of reader 0 in this one
     when there are none. For a GPU they lie in memory that it copies from. Raises UserError as the stream
     does."""

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import time
 import zipfile
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -173,27 +172,23 @@ class Shards:
                     print(f"{paths[index].name} is left out: {error}", flush=True)
                     self.broken.add(paths[index])
 
-    def photos(self, size: int, kinds: Sequence[str] = KINDS) -> Iterator[tuple[Tensor, Tensor]]:
-        """Photos (B, H, W, 3) uint8 of scenes of these kinds, and each other row and column of their point
-        maps (B, H/2, W/2, 3) float16; all of a batch have one size. Raises UserError for shards that do not
-        say their kinds or hold too few."""
-        waiting, in_vain = defaultdict(list), 0
+    def photos(self, size: int, kinds: Sequence[str] = KINDS) -> Iterator[dict[str, Tensor]]:
+        """`photos` (B, H, W, 3) uint8 of scenes of these kinds, and `maps`, each other row and column of their
+        point maps (B, H/2, W/2, 3) float16. Raises UserError for shards that do not say their kinds or hold too
+        few."""
+        too_few = 0
         for shard in self.arrays(("photos", "maps", "photo_kind")):
             chosen = np.ones(len(shard["photos"]), bool) & of_kinds(shard, "photo_kind", kinds)
-            alike = waiting[shard["photos"].shape[1:]]
-            alike.append((shard["photos"][chosen], shard["maps"][chosen]))
-            photos, maps = (np.concatenate(parts) for parts in zip(*alike, strict=True))
-            in_vain = in_vain + 1 if len(photos) < size else 0
-            if in_vain >= len(self.paths()):
+            order = self.rng.permutation(np.flatnonzero(chosen))
+            too_few = too_few + 1 if len(order) < size else 0
+            if too_few > len(self.paths()):
                 raise UserError(
-                    f"{self.folder} holds no {size} photos of one size and kind {' or '.join(kinds)}: "
-                    "write more shards with the stage data."
+                    f"No shard in {self.folder} holds {size} photos of kind {' or '.join(kinds)}: "
+                    "write larger ones with the stage data."
                 )
-            order = self.rng.permutation(len(photos))
-            left = len(order) % size
-            alike[:] = [(photos[order[:left]], maps[order[:left]])]
-            for rows in order[left:].reshape(-1, size):
-                yield torch.from_numpy(photos[rows]), torch.from_numpy(maps[rows])
+            for start in range(0, len(order) - size + 1, size):
+                rows = order[start : start + size]
+                yield {name: torch.from_numpy(shard[name][rows]) for name in ("photos", "maps")}
 
     def batches(
         self, names: tuple[str, ...], size: int, selection: Selection = EVERYTHING, mixed: int = 4

@@ -112,14 +112,14 @@ def _train(
     while step < schedule.steps:
         drawn = [to_device(next(batches), device) for _ in range(schedule.accumulate)]
         if alike is not None and updates == WARM_UP:
-            gradients, update = captured(gradients, drawn, alike), captured(update, [], alike)
+            gradients, update = captured(gradients, drawn, alike), captured(update, (), alike)
             alike = None
-        figures = gradients(drawn)
+        figures = gradients(*drawn)
         step += 1
         if distributed.everywhere(torch.isfinite(figures["gradient"]) & torch.isfinite(figures["loss"])):
             for group in groups:
-                set_rate(group, schedule.learning_rate * group["rate"] * rate_factor(step - 1, schedule))
-            update([])
+                _set_rate(group, schedule.learning_rate * group["rate"] * rate_factor(step - 1, schedule))
+            update()
             _update_average(average, weights, min(schedule.ema, (1 + step) / (10 + step)))
             for name, figure in figures.items():
                 sums[name] = sums.get(name, 0.0) + figure
@@ -140,13 +140,13 @@ def _train(
             started, sums, seen = time.monotonic(), {}, 0
         if (last or step % schedule.save_every == 0) and distributed.rank() == 0:
             states = [optimizer.state_dict() for optimizer in optimizers]
-            _save(folder / "last.pt", {"model": model.state_dict(), "average": average,
+            _save(folder / "last.pt", {"model": weights, "average": average,
                                        "optimizers": states, "step": step})  # fmt: skip
             _save(folder / "average.pt", average)
     distributed.wait()  # until the first process has saved
 
 
-def _gradients(model: nn.Module, loss: Loss, clip: float, batches: Sequence) -> Figures:
+def _gradients(model: nn.Module, loss: Loss, clip: float, *batches: Any) -> Figures:
     """Leaves the gradients of the batches' mean loss, clipped; returns their mean figures, among them the
     `loss`, and the length of the `gradient` before."""
     model.zero_grad(set_to_none=True)
@@ -160,13 +160,12 @@ def _gradients(model: nn.Module, loss: Loss, clip: float, batches: Sequence) -> 
     return figures | {"gradient": nn.utils.clip_grad_norm_(model.parameters(), clip)}
 
 
-def _update(optimizers: Sequence[torch.optim.Optimizer], _: Sequence = ()) -> Figures:
+def _update(optimizers: Sequence[torch.optim.Optimizer]) -> None:
     for optimizer in optimizers:
         optimizer.step()
-    return {}
 
 
-def set_rate(group: dict, rate: float) -> None:
+def _set_rate(group: dict, rate: float) -> None:
     """The learning rate of a group of parameters: a tensor where a CUDA graph reads it."""
     if isinstance(group["lr"], Tensor):
         group["lr"].fill_(rate)

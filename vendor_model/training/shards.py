@@ -173,9 +173,9 @@ class Shards:
                     self.broken.add(paths[index])
 
     def photos(self, size: int, kinds: Sequence[str] = KINDS) -> Iterator[dict[str, Tensor]]:
-        """`photos` (B, H, W, 3) uint8 of scenes of these kinds, and `maps`, each other row and column of their
-        point maps (B, H/2, W/2, 3) float16. Raises UserError for shards that do not say their kinds or hold too
-        few."""
+        """`photos` (B, H, W, 3) uint8 of scenes of these kinds, and `maps` (B, H/2, W/2, 3) float16, each
+        other row and column of their point maps. Raises UserError for shards that do not say their kinds or
+        hold too few."""
         too_few = 0
         for shard in self.arrays(("photos", "maps", "photo_kind")):
             chosen = np.ones(len(shard["photos"]), bool) & of_kinds(shard, "photo_kind", kinds)

@@ -87,9 +87,9 @@ def test_the_protocol_is_the_only_door():
     assert all(within(name, f"{MODEL_SIDE}.protocol") for _, name in crossing)
 
 
-@pytest.mark.parametrize("path", ["vendor_model/__init__.py"])
-def test_model_package_imports_nothing(path):
-    assert imports(ROOT / path) == set()
+def test_model_package_imports_next_to_nothing():
+    """Blender's Python runs it too, for the protocol's sake."""
+    assert imports(ROOT / "vendor_model/__init__.py") == {"os"}
 
 
 def test_protocol_needs_only_the_standard_library():

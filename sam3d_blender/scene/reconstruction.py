@@ -90,12 +90,16 @@ def _write_object(scene, collection, photo, part, follow, seed, replace) -> bpy.
 
 
 def _ensure_light(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:
-    """Add a sun from behind the camera's shoulder to a scene that would render black."""
+    """Add a sun from behind the camera's shoulder to a scene that would render black.
+
+    It stands low: the colours are as the photo shows them, with its light and shade, and what a high sun
+    shades again comes out dull.
+    """
     if scene.world or any(obj.type == "LIGHT" for obj in scene.objects):
         return
     data = bpy.data.lights.new(f"{collection.name} Sun", "SUN")
     data.energy = 3.0
     data.angle = 0.2
     sun = bpy.data.objects.new(data.name, data)
-    sun.rotation_euler = (0.7, 0.2, 0.3)
+    sun.rotation_euler = (1.05, 0.0, -0.4)
     collection.objects.link(sun)

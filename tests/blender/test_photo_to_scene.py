@@ -73,6 +73,14 @@ def test_colours_show_in_a_render_without_further_ado(scene, tmp_path):
     assert pixel[0] > 2 * pixel[1]
 
 
+def test_the_light_of_an_empty_scene_falls_on_what_the_camera_sees(scene):
+    [sun] = [obj for obj in scene.objects if obj.type == "LIGHT"]
+    shines = sun.matrix_world.to_quaternion() @ Vector((0, 0, -1))
+    looks = scene.camera.matrix_world.to_quaternion() @ Vector((0, 0, -1))
+    assert shines.dot(looks) > 0.7  # under brims and caps too
+    assert shines.z < -0.3
+
+
 def test_vertex_colours_are_what_the_model_gave(scene):
     colors = scene.objects["cup"].data.color_attributes.active_color
     assert np.allclose([entry.color_srgb[:3] for entry in colors.data], COLOR, atol=1 / 255)

@@ -264,12 +264,15 @@ def test_the_command_scores_generated_photos_with_the_steps_that_it_is_told(know
     assert "1 objects, 0 not reconstructed" in printed and "voxel IoU 64³, solid" in printed
 
 
-def test_the_summary_sorts_by_visibility_and_leaves_symmetric_objects_out_of_one_figure(known):
+def test_the_summary_sorts_by_visibility_and_kind_and_leaves_symmetric_objects_out_of_one_figure(known):
     [record] = evaluate(Oracle(known), [known], 0, true_points=False)
     seen = record | {"visible": 1.0, "symmetric": True}
     hidden = record | {"visible": 0.3, "symmetric": False}
     hidden["layout"] = record["layout"] | {"icp_rotation": 40.0}
+    hidden["kind"] = "ground" if known.kind == "pasted" else "pasted"
     figures = summary([seen, hidden])
+    assert figures["kinds"][hidden["kind"]]["icp_rotation"] == 40
+    assert figures["kinds"][known.kind]["icp_rotation"] < 1
     assert {band: group["objects"] for band, group in figures["visible"].items()} == {
         "0.25-0.50": 1,
         "0.90-1.00": 1,

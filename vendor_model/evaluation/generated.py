@@ -37,7 +37,8 @@ def known_photos(
         made += len(chosen)
         if len(chosen):
             subjects = tuple(_subject(scene, index) for index in chosen)
-            yield KnownPhoto(scene.photo, float(scene.intrinsics[0, 0]), scene.point_map, subjects)
+            focal = float(scene.intrinsics[0, 0])
+            yield KnownPhoto(scene.kind, scene.photo, focal, scene.point_map, subjects)
 
 
 def _subject(scene: Scene, index: int) -> Subject:

@@ -31,6 +31,7 @@ def evaluate(folder: Path) -> Iterator[dict]:
     for name in names:
         predicted, truth = (read_cloud(_file(folder, f"{name}.{side}")) for side in ("pred", "true"))
         yield {
+            "kind": "meshes",
             "category": name,
             "visible": 1.0,
             "symmetric": False,

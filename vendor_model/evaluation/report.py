@@ -36,17 +36,19 @@ SHORT = ("f1_005", "voxel_iou", "box_iou", "icp_rotation")
 
 
 def summary(records: Sequence[dict]) -> dict:
-    """Means over all records; the short list of them by visible share and by category."""
-    bands, categories = defaultdict(list), defaultdict(list)
+    """Means over all records; the short list of them by visible share, kind of scene and category."""
+    bands, kinds, categories = defaultdict(list), defaultdict(list), defaultdict(list)
     for record in records:
         number = min(np.searchsorted(BANDS, record["visible"], side="right"), len(BANDS) - 1)
         bands[f"{BANDS[number - 1]:.2f}-{BANDS[number]:.2f}"].append(record)
+        kinds[record["kind"]].append(record)
         categories[record["category"]].append(record)
     return {
         "objects": len(records),
         "failed": sum(record["failed"] for record in records),
         **_means(records),
         "visible": {band: _short(group) for band, group in sorted(bands.items())},
+        "kinds": {kind: _short(group) for kind, group in sorted(kinds.items())},
         "categories": {name: _short(group) for name, group in sorted(categories.items())},
     }
 
@@ -80,7 +82,7 @@ def table(figures: dict) -> str:
         lines += ["", f"{family:36}" + "".join(f"{SETS[kind]:>14}" for kind in sets)]
         for name in (name for name in LABELS if name in figures[sets[0]]):
             lines.append(f"{LABELS[name]:36}" + "".join(f"{figures[kind][name]:14.4f}" for kind in sets))
-    for groups in ("visible", "categories"):
+    for groups in ("visible", "kinds", "categories"):
         header = "".join(f"{LABELS[name].split(',')[0]:>18}" for name in SHORT)
         lines += ["", f"{groups:24}{'objects':>9}{header}"]
         for group, means in figures[groups].items():

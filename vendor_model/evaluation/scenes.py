@@ -62,4 +62,4 @@ def read_scene(folder: Path) -> KnownPhoto:
     with np.load(folder / "depth.npz", allow_pickle=False) as arrays:
         points = points_from_depth(arrays["depth"], intrinsics)
     rgb = np.array(Image.open(folder / "photo.png").convert("RGB"))
-    return KnownPhoto(rgb, float(camera["fx"]), points, tuple(subjects))
+    return KnownPhoto("rendered", rgb, float(camera["fx"]), points, tuple(subjects))

@@ -43,8 +43,10 @@ class Subject:
 
 @dataclass(frozen=True)
 class KnownPhoto:
-    """A photo, its focal length in pixels, its point map (H, W, 3) in the camera frame, and its objects."""
+    """A photo of some kind of scene, its focal length in pixels, its point map (H, W, 3) in the camera frame,
+    and its objects."""
 
+    kind: str
     rgb: np.ndarray
     focal_px: float
     points: np.ndarray
@@ -54,8 +56,9 @@ class KnownPhoto:
 def evaluate(
     pipeline: Pipeline, photos: Iterable[KnownPhoto], seed: int, true_points: bool
 ) -> Iterator[dict]:
-    """One record an object: category, visible, symmetric, failed, and figures by name in `shape` (after ICP),
-    `shape_without_icp`, `layout` and, where the model's configuration refines it, `layout_refined`.
+    """One record an object: kind (of scene), category, visible, symmetric, failed, and figures by name in
+    `shape` (after ICP), `shape_without_icp`, `layout` and, where the model's configuration refines it,
+    `layout_refined`.
 
     true_points: the model is given camera and point map. Otherwise it finds its own, which have no unit of
     length: one factor a photo, the median ratio of distances, brings them to the truth's before poses are
@@ -68,6 +71,7 @@ def evaluate(
             scene = None
         for subject in known.subjects:
             about = {name: getattr(subject, name) for name in ("category", "visible", "symmetric")}
+            about["kind"] = known.kind
             figures = scene and _figures(pipeline, scene, subject, seed, unit)
             yield about | {"failed": not figures} | (figures or _nothing(pipeline, subject))
 

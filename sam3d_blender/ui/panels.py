@@ -50,7 +50,7 @@ class ReconstructPanel:
 
 def draw_camera(layout, photo) -> None:
     """What is known of the camera and of the depth. photo: `Image.sam3d`."""
-    layout.prop(photo, "lens", text="Lens (mm)" if photo.lens else "Lens (automatic)")
+    layout.prop(photo, "lens", text="Lens (mm)" if photo.lens else "Lens (auto)")
     if not photo.depth_file:
         layout.operator("sam3d.set_depth", text="Depth from File…", icon="EMPTY_SINGLE_ARROW")
         return

@@ -22,6 +22,7 @@ from vendor_model.training.geometry_model import (
     geometry_batches,
     geometry_parts,
 )
+from vendor_model.training.products import fast_products
 from vendor_model.training.recipe import MINI, Run
 from vendor_model.training.samples import (
     DISTURBED,
@@ -119,7 +120,8 @@ def test_what_samples_do_not_see_counts_as_zeros(run):
     whole = condition_tokens(run, parts, inputs)
     seen = Seen(torch.tensor([True, False]).view(2, 1, 1), torch.tensor([False, True]).view(2, 1, 1))
     shown = condition_tokens(run, parts, inputs, seen)
-    without_maps = parts["ss_condition_embedder"](inputs, MAPS)
+    with fast_products(run.device):
+        without_maps = parts["ss_condition_embedder"](inputs, MAPS)
     assert torch.allclose(shown[0], without_maps[0], atol=0.02) and not torch.equal(shown[0], whole[0])
     assert not shown[1].any() and whole[1].any()
 

@@ -2,7 +2,7 @@
 
 import os
 
-# PyTorch's threads on Linux (GNU OpenMP) wait for one another for milliseconds without giving way.
+# PyTorch's threads on Linux (GNU OpenMP) wait for one another without giving way.
 # Where a render keeps all cores busy, that core is what the other thread waits for, thousands of times over.
 # 1,000 rounds suffice while all of them run. Only what is loaded afterwards reads it: PyTorch.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -1,19 +1,17 @@
 """What is trained on what, how long and how fast; and where a training reads and writes."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vendor_model import checkpoints
 from vendor_model.config import PipelineConfig, read_pipeline
 from vendor_model.errors import UserError
 from vendor_model.training import distributed
-from vendor_model.training.products import products_dtype
+from vendor_model.training.attention import fast_attention
 from vendor_model.training.shape_latent import ShapeCode
 from vendor_model.training.shards import EVERYTHING, Selection, Shards
 from vendor_model.training.trainer import Loss, Schedule, train
@@ -234,15 +232,9 @@ class Run:
         model: nn.Module,
         loss: Loss,
         batches: Iterator,
-        fused_attention: bool = False,
         alike: torch.Generator | None = None,
     ) -> None:
         """Train by the stage's schedule; alike: see `trainer.train`."""
         torch.manual_seed(self.own_seed(self.seed))
-        attention = nullcontext()
-        if self.device.type == "cpu":
-            # There the fused attention's backward pass is slow in bfloat16: it pays for long sequences alone.
-            fused = fused_attention or products_dtype(self.device) == torch.float32
-            attention = sdpa_kernel(SDPBackend.FLASH_ATTENTION if fused else SDPBackend.MATH)
-        with attention:
+        with fast_attention(self.device):
             train(model, loss, batches, self.recipe.schedules[stage], self.runs / stage, alike)

@@ -96,7 +96,7 @@ def _train_texture(
         color = error[:, 4:7].mean()
         return error.mean(), {"color": color, "form": error[:, :4].mean()}
 
-    run.train(stage, parts, loss, batches, fused_attention=True)
+    run.train(stage, parts, loss, batches)
 
 
 def latent_statistics(run: Run) -> tuple[list[float], list[float]]:

@@ -1,5 +1,7 @@
 """Fine-tuning on one's own scenes: low rank, the search for latents, and the model that comes out."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ pytest.importorskip("trimesh")
 
 from vendor_model import checkpoints
 from vendor_model.config import read_pipeline
+from vendor_model.errors import UserError
 from vendor_model.evaluation import generated
 from vendor_model.evaluation.subjects import placement
 from vendor_model.training import adapt as command
@@ -85,11 +88,13 @@ def test_a_model_learns_scenes_of_ones_own_and_stays_a_model_of_its_kind(model, 
     monkeypatch.setattr(command, "known_photos", lambda folders: [known])
     monkeypatch.setattr(own_data, "SEARCH_STEPS", 2)
     run = Run(model, tmp_path / "runs", MINI)
-    command.write_samples(run, [])
+    command.write_samples(run, [], 2)
     for steps in (1, 2):  # the second goes on from the first
         parts = command.adapt(run, 2, 1, Schedule(steps, 1e-2, warmup=1, report_every=1, save_every=1))
     log = (tmp_path / "runs" / command.STAGE / "log.jsonl").read_text()
     assert log.count('"step": 1,') == log.count('"step": 2,') == 1
+    with pytest.raises(UserError, match="another rank"):  # what is there was made for this one
+        command.write_samples(run, [], 3)
     command.write_model(run, parts, tmp_path / "out")
     config = read_pipeline(tmp_path / "out")
     loaded = checkpoints.load(tmp_path / "out", config, CPU)
@@ -105,6 +110,12 @@ def test_a_model_learns_scenes_of_ones_own_and_stays_a_model_of_its_kind(model, 
             loaded[name].state_dict().values(), old[name].state_dict().values(), strict=True
         ):
             assert torch.equal(first, second)
+
+
+def test_a_model_is_not_written_over_the_one_it_began_with(model, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["adapt", "scenes", "--model", str(model), "--output", f"{model}/."])
+    with pytest.raises(SystemExit, match="--output"):
+        command.main()
 
 
 def test_the_stored_pose_is_that_of_the_object_in_the_unit_cube():

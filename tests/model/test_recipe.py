@@ -3,8 +3,10 @@
 import json
 import math
 import shutil
+import sys
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,7 +16,8 @@ from torch import nn
 pytest.importorskip("numba")
 
 from vendor_model.errors import CheckpointError, UserError
-from vendor_model.training import geometry_stages, shape_stages
+from vendor_model.training import __main__ as command
+from vendor_model.training import geometry_stages, shape_stages, shortcut_stage
 from vendor_model.training.geometry_model import (
     geometry_batches,
     geometry_parts,
@@ -96,6 +99,52 @@ def killed_then_resumed(run: Run, stage: str, monkeypatch) -> list[dict]:
     return [json.loads(line) for line in lines]
 
 
+def test_a_stage_that_goes_on_draws_new_samples(run, tmp_path):
+    run = replace(run, runs=tmp_path)
+    assert run.going_on("pretraining") == run
+    (tmp_path / "pretraining").mkdir()
+    torch.save({"step": 7}, tmp_path / "pretraining" / "last.pt")
+    later = run.going_on("pretraining")
+    assert later.begun == 7 and run.going_on("render_paste").begun == 0
+    for drawn in (Run.rng, lambda run: torch.Generator().manual_seed(run.common_seed(0))):
+        first, second = (torch.randn(4, generator=drawn(one)) for one in (run, later))
+        assert not torch.equal(first, second)
+        assert torch.equal(second, torch.randn(4, generator=drawn(run.going_on("pretraining"))))
+    orders = [one.shards().rng.permutation(99).tolist() for one in (run, later)]
+    assert orders[0] != orders[1]
+
+
+def test_the_command_lets_each_stage_go_on(monkeypatch, tmp_path):
+    (tmp_path / "depth").mkdir()
+    torch.save({"step": 7}, tmp_path / "depth" / "last.pt")
+    begun = []
+    for name in ("depth", "surface"):
+        monkeypatch.setitem(STAGES, name, lambda run: begun.append(run.begun))
+    monkeypatch.setattr(sys, "argv", ["training", "depth", "surface", "--runs", str(tmp_path)])
+    command.main()
+    assert begun == [7, 0]
+
+
+def test_new_networks_are_drawn_by_the_seed(run):
+    torch.manual_seed(1)
+    first = run.module("ss_decoder").input_layer.weight
+    torch.manual_seed(2)
+    assert torch.equal(first, run.module("ss_decoder").input_layer.weight)
+    assert torch.equal(torch.randn(3), torch.randn(3, generator=torch.Generator().manual_seed(2)))
+    assert not torch.equal(first, replace(run, seed=1).module("ss_decoder").input_layer.weight)
+
+
+def test_a_stage_that_is_used_before_its_end_is_named(run, tmp_path, capsys):
+    run, network = replace(run, runs=tmp_path), nn.Linear(2, 2)
+    folder = tmp_path / "depth"
+    folder.mkdir()
+    torch.save(network.state_dict(), folder / "average.pt")
+    for step in (1, 2):  # of 2
+        torch.save({"step": step}, folder / "last.pt")
+        run.trained(nn.Linear(2, 2), "depth")
+    assert capsys.readouterr().out == "depth is used as it is at step 1 of 2.\n"
+
+
 def test_every_stage_goes_on_after_a_kill(run, monkeypatch):
     STAGES["voxel_decoder"](
         replace(run, recipe=replace(run.recipe, schedules={"voxel_decoder": Schedule(1, 1e-3)}))
@@ -111,6 +160,60 @@ def test_every_stage_goes_on_after_a_kill(run, monkeypatch):
     key = "ss_flow.blocks.0.mlp.shape.mlp.0.weight"
     started = [(first[key] - second[key]).abs().max() for first, second in pairwise(states)]
     assert all(0 < distance < 0.02 for distance in started)  # each went on from the one before
+
+
+def test_a_distilled_model_misses_its_condition_as_often_as_it_did_before(run, monkeypatch, tmp_path):
+    """What guidance takes away must be learnt at the steps that it is told of, too."""
+    seen, velocity = [], shortcut_stage.geometry_velocity
+    monkeypatch.setattr(
+        shortcut_stage,
+        "geometry_velocity",
+        lambda run, parts, inputs, shown: seen.append(shown) or velocity(run, parts, inputs, shown),
+    )
+    last = list(run.recipe.phases)[-1]
+    phases = {
+        **run.recipe.phases,
+        last: replace(run.recipe.phases[last], unconditional=1.0, point_map_drop=0.0),
+    }
+    parts = nn.ModuleDict({name: run.module(name) for name in ("ss_condition_embedder", "ss_flow")})
+    monkeypatch.setattr(shortcut_stage, "geometry_parts", lambda *_: parts)
+    recipe = replace(run.recipe, phases=phases)
+    STAGES["shortcut"](replace(run, runs=copy_of_code(run, tmp_path), recipe=recipe))
+    assert [len(shown.condition) for shown in seen[:2]] == [3, 1]  # of 4, a quarter for long steps
+    assert not any(shown.condition.any() for shown in seen) and all(shown.point_map.all() for shown in seen)
+
+
+def test_the_voxel_decoder_is_tuned_on_what_the_model_samples(run, monkeypatch, tmp_path):
+    """A distilled one in four steps, each told its length."""
+    folder = shutil.copytree(run.model, tmp_path / "model")
+    text = (folder / "pipeline.yaml").read_text().replace("ss_inference_steps: 1", "ss_inference_steps: 4")
+    (folder / "pipeline.yaml").write_text(text + "use_stage1_distillation: true\n")
+    parts = geometry_parts(run)
+    monkeypatch.setattr(shape_stages, "geometry_parts", lambda *_: parts)
+    monkeypatch.setattr(shape_stages, "voxel_decoder_of", lambda *_: parts_of_decoder(run))
+    told = []
+
+    def velocity(*_):
+        return lambda x, time, step: told.append((time.item(), step.item())) or x
+
+    monkeypatch.setattr(shape_stages, "geometry_velocity", velocity)
+    recipe = replace(run.recipe, schedules={"voxel_tuning": Schedule(1, 1e-3)})
+    STAGES["voxel_tuning"](replace(run, model=folder, runs=copy_of_code(run, tmp_path), recipe=recipe))
+    assert told == [(0.0, 0.25), (0.25, 0.25), (0.5, 0.25), (0.75, 0.25)]
+
+
+def parts_of_decoder(run: Run) -> nn.ModuleDict:
+    return nn.ModuleDict({"ss_decoder": run.module("ss_decoder")})
+
+
+def copy_of_code(run: Run, folder: Path) -> Path:
+    """A runs folder of its own, with the data and the shape code of another."""
+    runs = folder / "runs"
+    runs.mkdir()
+    shutil.copy(run.runs / "shape_code.npz", runs)
+    for name in ("data", "estimated"):
+        shutil.copytree(run.runs / name, runs / name)
+    return runs
 
 
 def test_the_voxel_decoder_is_tuned_on_the_codes_of_the_geometry_model(run, monkeypatch):

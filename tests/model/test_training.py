@@ -14,7 +14,7 @@ from vendor_model.errors import UserError
 from vendor_model.evaluation.metrics import rotation_error, voxel_iou
 from vendor_model.layout.transforms import matrix_to_quaternion
 from vendor_model.sparse.grid import SparseGrid
-from vendor_model.training import depth_stage, distributed, shape_latent, surface_targets
+from vendor_model.training import depth_stage, distributed, shape_latent, surface_targets, trainer
 from vendor_model.training.canonical import about_z, canonical_pose
 from vendor_model.training.objectives import flow_matching
 from vendor_model.training.objects import distance_grid, make_object
@@ -107,10 +107,37 @@ def test_training_resumes_where_it_was_killed_and_skips_a_loss_that_is_not_finit
     assert torch.isfinite(model.weight).all()
 
 
-def test_a_broken_shard_is_named_and_left_out(tmp_path, capsys):
+class Killed(BaseException):
+    """What kill does: nobody catches it."""
+
+
+def test_a_stage_killed_as_it_saves_its_end_still_ends(tmp_path, monkeypatch):
+    """Where only the checkpoint that says "finished" were kept, its average would stay behind for ever."""
+    model, schedule = nn.Linear(1, 1), Schedule(2, 0.1, warmup=1)
+    batches, save = iter(torch.ones(9, 4, 1)), trainer._save
+
+    def train_to_its_end():
+        train(model, lambda x: (model(x).square().mean(), {}), batches, schedule, tmp_path)
+
+    def killed_after_one(path, state):
+        save(path, state)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "_save", killed_after_one)
+        with pytest.raises(Killed):
+            train_to_its_end()
+    train_to_its_end()
+    left = torch.load(tmp_path / "last.pt", weights_only=True)
+    average = torch.load(tmp_path / "average.pt", weights_only=True)
+    assert left["step"] == 2 and all(torch.equal(average[key], left["average"][key]) for key in average)
+
+
+@pytest.mark.parametrize("kept", [0, 1000])
+def test_a_broken_shard_is_named_and_left_out(kept, tmp_path, capsys):
     write_shards(tmp_path, 1, 1, 2, ("ball", "crate"), SampleSizes(photos=((64, 64),)))
     [good] = tmp_path.glob("*.npz")
-    (tmp_path / "shard-1-00007.npz").write_bytes(good.read_bytes()[:1000])
+    (tmp_path / "shard-1-00007.npz").write_bytes(good.read_bytes()[:kept])
     shards = Shards(tmp_path, 0).arrays()
     for _ in range(3):
         assert "image" in next(shards)

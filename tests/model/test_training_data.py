@@ -1,5 +1,6 @@
 """What the stages are fed: shards, selections, mirror images, disturbed point maps."""
 
+import json
 import sys
 from dataclasses import replace
 
@@ -72,6 +73,15 @@ def posed_solid(batch: dict[str, torch.Tensor], number: int) -> torch.Tensor:
     rotation = rotation_6d_to_matrix(denormalise_rotation_6d(batch["6drotation_normalized"][number]))
     points = centers[batch["distances"][number] < 0]
     return points @ rotation * batch["scale"][number].exp() + batch["translation"][number]
+
+
+def test_the_statistics_of_the_structured_latent_are_those_of_a_shard(run, capsys):
+    STAGES["latent_statistics"](run)
+    features = next(run.shards().arrays())["features"].astype(np.float64)
+    lines = [line.split(": ") for line in capsys.readouterr().out.splitlines()]
+    assert [name for name, _ in lines] == ["slat_mean", "slat_std"]
+    for (_, values), expected in zip(lines, (features.mean(0), features.std(0)), strict=True):
+        assert np.allclose(json.loads(values), expected, atol=1e-4)
 
 
 def test_a_mirrored_sample_stands_where_the_mirrored_photo_shows_it(run):
@@ -227,7 +237,7 @@ def test_a_batch_is_shared_out_among_the_processes(run, stage, monkeypatch):
     recipe = replace(run.recipe, batch=32, depth_batch=4, texture_batch=8, piece_batch=32)
     run, seen = replace(run, recipe=recipe), []
     parts = texture_stages.texture_parts(run) if stage == "texture" else None
-    monkeypatch.setattr(texture_stages, "load_average", lambda *_: parts)
+    monkeypatch.setattr(Run, "trained", lambda *_: parts)
     monkeypatch.setattr(
         Run, "train", lambda self, name, model, loss, batches, **_: seen.append(next(batches))
     )

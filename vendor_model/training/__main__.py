@@ -54,7 +54,7 @@ def main() -> None:
         products_dtype(device)  # now, while all processes are at the same point
         for name in arguments.stages:
             if name not in ALONE or distributed.rank() == 0:
-                STAGES[name](run)
+                STAGES[name](run.going_on(name))
             distributed.wait()
 
 

@@ -6,6 +6,7 @@ like the one it began with.
 """
 
 import argparse
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,11 +18,10 @@ from torch import Tensor, nn
 from vendor_model import checkpoints
 from vendor_model.checkpoints.files import WeightsFile
 from vendor_model.device import choose_device
-from vendor_model.errors import exit_in_words
+from vendor_model.errors import UserError, exit_in_words
 from vendor_model.evaluation.scenes import known_photos
 from vendor_model.training import distributed
 from vendor_model.training.geometry_model import (
-    GEOMETRY_INPUTS,
     drawn_seen,
     geometry_velocity,
 )
@@ -29,7 +29,7 @@ from vendor_model.training.low_rank import add_low_rank, merge_low_rank
 from vendor_model.training.objectives import flow_matching, sample_times
 from vendor_model.training.own_data import scene_samples
 from vendor_model.training.recipe import LAYOUT, MINI, Run
-from vendor_model.training.samples import POSE_LATENTS, plain_inputs
+from vendor_model.training.samples import INPUTS, POSE_LATENTS, plain_inputs
 from vendor_model.training.shards import save_shard
 from vendor_model.training.trainer import Figures, Schedule, load_average, train
 
@@ -40,10 +40,19 @@ POINT_MAP_DROP, UNCONDITIONAL = 0.1, 0.1
 """Shares of samples without point map and without any condition, as large as the release's."""
 
 
-def write_samples(run: Run, scenes: Sequence[Path]) -> None:
-    """The objects of all scenes, one file a photo; those that were written before are kept."""
-    folder = run.runs / "data"
+def write_samples(run: Run, scenes: Sequence[Path], rank: int) -> None:
+    """The objects of all scenes, one file a photo; those that were written before are kept. Raises UserError
+    where they, or the checkpoint beside them, are those of other scenes, of another model or rank."""
+    folder, source = run.runs / "data", run.runs / "source.json"
+    folders = {"model": str(run.model.resolve()), "scenes": [str(path.resolve()) for path in scenes]}
+    made_of = json.dumps(folders | {"rank": rank})
+    if source.exists() and source.read_text("utf-8") != made_of:
+        raise UserError(
+            f"{run.runs} holds an adaptation of another model, to other scenes or of another rank: "
+            "name another folder with --runs, or delete it."
+        )
     folder.mkdir(parents=True, exist_ok=True)
+    source.write_text(made_of, "utf-8")
     decoder = load(run, "ss_decoder")
     latent_shape = load(run, "ss_flow").latent_mapping["shape"].shape
     for number, known in enumerate(known_photos(scenes)):
@@ -62,8 +71,10 @@ def adapt(run: Run, rank: int, batch_size: int, schedule: Schedule) -> nn.Module
     rank: of the change of each weight of the flow model, 0 for any change. The condition embedder stays as
     it is. Raises CheckpointError and UserError.
     """
+    run = run.going_on(STAGE)
     parts = nn.ModuleDict({name: load(run, name) for name in PARTS})
     flow, rng = parts["ss_flow"], run.rng()
+    torch.manual_seed(run.own_seed(run.seed))
     learning = add_low_rank(flow, rank) if rank else flow.requires_grad_(True)
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
@@ -73,8 +84,7 @@ def adapt(run: Run, rank: int, batch_size: int, schedule: Schedule) -> nn.Module
         times = sample_times(len(batch["shape"]), 0.0, rng)
         return flow_matching(velocity, latents, LAYOUT, times, rng)
 
-    batches = run.shards().batches((*GEOMETRY_INPUTS, *POSE_LATENTS, "shape"), batch_size)
-    torch.manual_seed(run.own_seed(run.seed))
+    batches = run.shards().batches((*INPUTS, *POSE_LATENTS, "shape"), batch_size)
     train(learning, loss, batches, schedule, run.runs / STAGE)
     load_average(learning, run.runs / STAGE)
     merge_low_rank(flow)
@@ -93,8 +103,9 @@ def write_model(run: Run, parts: nn.ModuleDict, output: Path) -> None:
     """A copy of the model folder with the adapted networks in place of their old weights, in the same
     precision."""
     shutil.copytree(run.model, output, dirs_exist_ok=True)
-    path = output / run.config.ss_generator_ckpt_path
-    before, tensors = WeightsFile(path), {}
+    file = run.config.ss_generator_ckpt_path
+    path = output / file
+    before, tensors = WeightsFile(run.model / file), {}  # not the copy: what is mapped cannot be replaced
     for name, prefix in checkpoints.WEIGHTS["ss_generator"].items():
         for key, value in parts[name].state_dict().items():
             old = before.tensor(prefix + key, None)
@@ -119,10 +130,12 @@ def main() -> None:
     options = parser.parse_args()
     schedule = Schedule(options.steps, options.learning_rate, ema=0.999, accumulate=options.accumulate)
     with exit_in_words():
+        if options.output.resolve() == options.model.resolve():
+            raise UserError("--output is the folder of --model itself: name another one.")
         device = distributed.join(choose_device(options.device))
         run = Run(options.model, options.runs, MINI, device=device)
         if distributed.rank() == 0:
-            write_samples(run, options.scenes)
+            write_samples(run, options.scenes, options.rank)
         distributed.wait()
         parts = adapt(run, options.rank, options.batch, schedule)
         if distributed.rank() == 0:

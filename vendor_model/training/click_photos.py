@@ -11,6 +11,7 @@ import numpy as np
 from vendor_model.segmentation.regions import RegionGraph, region_graph
 from vendor_model.training.clutter import Clutter, from_scene, make_clutter, objects
 from vendor_model.training.scenes import make_scene
+from vendor_model.training.shards import read_arrays
 
 SIZES = ((288, 384), (320, 320), (384, 288))
 """(height, width) of the photos, by turns."""
@@ -60,10 +61,9 @@ def write_shard(path: Path, photos: Sequence[Clutter]) -> None:
 
 
 def read_photos(folder: Path) -> Iterator[ClickPhoto]:
-    """The photos of all files that show something to click."""
+    """The photos of all files that can be read, where they show something to click."""
     for path in sorted(folder.glob("clicks-*.npz")):
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(path) or {}
         for index in range(sum(name.endswith("/rgb") for name in arrays)):
             graph = RegionGraph(
                 *(arrays[f"{index}/{entry.name}"] for entry in dataclasses.fields(RegionGraph))

@@ -27,7 +27,7 @@ def depth(run: Run) -> None:
     alignment inside the loss lets a small, briefly trained model drift to ever smaller maps.
     """
     model, rng = run.module("depth_model"), run.rng()
-    sizes = torch.Generator().manual_seed(run.seed)  # alike in all processes, or some would wait
+    sizes = torch.Generator().manual_seed(run.common_seed(run.seed))  # or some processes would wait
     parts = nn.ModuleDict({"depth_model": model})
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:

@@ -32,6 +32,7 @@ are left out: no photo tells how far behind an object its wall is, and a few suc
 def estimated(run: Run) -> None:
     """New scenes with the point maps that the depth model of the stage `depth` makes of their photos."""
     recipe = run.recipe
+    run.say_unfinished("depth")
     write_shards(
         run.runs / "estimated",
         recipe.train_seed + 3000,

@@ -13,13 +13,12 @@ from vendor_model.training.objectives import Latents
 from vendor_model.training.products import fast_products
 from vendor_model.training.reading import read_ahead
 from vendor_model.training.recipe import Phase, Run
-from vendor_model.training.samples import MAPS, MASKS, PICTURES, POSE_LATENTS, distances_of, mirrored
+from vendor_model.training.samples import INPUTS, MAPS, POSE_LATENTS, distances_of, mirrored
 from vendor_model.training.shape_latent import ShapeCode
 from vendor_model.training.shards import Selection, Shards
-from vendor_model.training.trainer import load_average, to_device
+from vendor_model.training.trainer import to_device
 
-GEOMETRY_INPUTS = (*PICTURES, *MASKS, *MAPS)
-GEOMETRY_SAMPLES = (*GEOMETRY_INPUTS, *POSE_LATENTS, "distances")
+GEOMETRY_SAMPLES = (*INPUTS, *POSE_LATENTS, "distances")
 """What the stages of the geometry model read of each sample."""
 
 ALL_SCENES = Phase(None)
@@ -57,15 +56,15 @@ def _stored_batches(
 def geometry_parts(run: Run, trained_in: str | None = None) -> nn.ModuleDict:
     """Both networks of the first stage, new or as a stage left them. Raises CheckpointError."""
     parts = nn.ModuleDict({name: run.module(name) for name in ("ss_condition_embedder", "ss_flow")})
-    return parts if trained_in is None else load_average(parts, run.runs / trained_in)
+    return parts if trained_in is None else run.trained(parts, trained_in)
 
 
 def voxel_decoder_of(run: Run, stage: str | None) -> nn.ModuleDict:
     """The voxel decoder, by its name, as a phase of the geometry model left it where that trains it too, else
     as the stage `voxel_decoder` did. Raises CheckpointError."""
     phase = run.recipe.phases.get(stage)
-    folder = stage if phase is not None and phase.objective == "voxel_overlap" else "voxel_decoder"
-    return load_average(nn.ModuleDict({"ss_decoder": run.module("ss_decoder")}), run.runs / folder)
+    stage_of_it = stage if phase is not None and phase.objective == "voxel_overlap" else "voxel_decoder"
+    return run.trained(nn.ModuleDict({"ss_decoder": run.module("ss_decoder")}), stage_of_it)
 
 
 def true_latents(batch: dict[str, Tensor], code: ShapeCode) -> Latents:
@@ -86,6 +85,11 @@ def drawn_seen(count: int, unconditional: float, without_map: float, rng: torch.
     hidden = (unconditional, without_map)
     draws = torch.rand(2, count, 1, 1, generator=rng, device=rng.device)
     return Seen(*(draw >= chance for draw, chance in zip(draws, hidden, strict=True)))
+
+
+def seen_of(phase: Phase, count: int, rng: torch.Generator) -> Seen:
+    """What the samples of a batch see of their inputs, by the phase's chances."""
+    return drawn_seen(count, phase.unconditional, phase.point_map_drop, rng)
 
 
 def geometry_velocity(

@@ -10,12 +10,11 @@ from torch import Tensor, nn
 from vendor_model.errors import UserError
 from vendor_model.models.voxel_decoder import tokens_to_grid
 from vendor_model.training.geometry_model import (
-    Seen,
     condition_tokens,
-    drawn_seen,
     geometry_batches,
     geometry_parts,
     geometry_velocity,
+    seen_of,
     true_latents,
     velocity_under,
     voxel_decoder_of,
@@ -149,11 +148,6 @@ def voxel_overlap(run: Run, phase: Phase, parts: nn.ModuleDict, rng: torch.Gener
         return from_noise / 2 + later / 4 + 1 - overlap + unlike + outside, figures
 
     return loss
-
-
-def seen_of(phase: Phase, count: int, rng: torch.Generator) -> Seen:
-    """What the samples of a batch see of their inputs, by the phase's chances."""
-    return drawn_seen(count, phase.unconditional, phase.point_map_drop, rng)
 
 
 OBJECTIVES: dict[str, Callable[[Run, Phase, nn.ModuleDict, torch.Generator], Loss]] = {

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from zlib import crc32
 
 import torch
 from torch import nn
@@ -14,7 +15,7 @@ from vendor_model.training import distributed
 from vendor_model.training.attention import fast_attention
 from vendor_model.training.shape_latent import ShapeCode
 from vendor_model.training.shards import EVERYTHING, Selection, Shards
-from vendor_model.training.trainer import Loss, Schedule, train
+from vendor_model.training.trainer import Loss, Schedule, load_average, saved_step, train
 
 SHAPE_AND_ROTATION = {"shape": 1.0, "6drotation_normalized": 0.1}
 LAYOUT = SHAPE_AND_ROTATION | {"translation": 1.0, "scale": 0.1}
@@ -175,7 +176,8 @@ RECIPES = {"mini": MINI, "paper": PAPER}
 class Run:
     """Where a training reads and writes: the model folder's yaml files, and the runs folder.
 
-    Weights, losses and moving averages are float32, whatever `products.fast_products` run in.
+    begun: the step that the stage goes on from. Weights, losses and moving averages are float32, whatever
+    `products.fast_products` run in.
     """
 
     model: Path
@@ -184,13 +186,32 @@ class Run:
     seed: int = 0
     device: torch.device = CPU
     workers: int = 1
+    begun: int = 0
+
+    def going_on(self, stage: str) -> "Run":
+        """This run from the stage's last checkpoint on, where new samples are drawn: with those of the start
+        a stage often stopped would see them again and again. Raises CheckpointError."""
+        return replace(self, begun=saved_step(self.runs / stage) or 0)
 
     @property
     def config(self) -> PipelineConfig:
         return read_pipeline(self.model)
 
     def module(self, name: str) -> nn.Module:
-        return checkpoints.build_one(self.model, self.config, name).to(self.device)
+        """A new network, its weights by the run's seed."""
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(self.seed + crc32(name.encode()))
+            return checkpoints.build_one(self.model, self.config, name).to(self.device)
+
+    def trained(self, module: nn.Module, stage: str) -> nn.Module:
+        """`load_average` of a stage, after a word where it has not come to its end."""
+        self.say_unfinished(stage)
+        return load_average(module, self.runs / stage)
+
+    def say_unfinished(self, stage: str) -> None:
+        step, schedule = saved_step(self.runs / stage), self.recipe.schedules.get(stage)
+        if step is not None and schedule and step < schedule.steps and distributed.rank() == 0:
+            print(f"{stage} is used as it is at step {step} of {schedule.steps}.", flush=True)
 
     def shards(self) -> Shards:
         return Shards(self.runs / "data", self.own_seed(self.seed))
@@ -209,9 +230,13 @@ class Run:
     def rng(self) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(self.own_seed(self.seed))
 
+    def common_seed(self, seed: int) -> int:
+        """A seed that the processes which train together share; another when the stage goes on."""
+        return seed + 1_000_000_007 * self.begun
+
     def own_seed(self, seed: int) -> int:
-        """A seed for this process; of several that train together the first has the seed itself."""
-        return seed + 1_000_003 * distributed.rank()
+        """A seed for this process; the first has the common one."""
+        return self.common_seed(seed) + 1_000_003 * distributed.rank()
 
     def check_shares(self) -> None:
         """Raises UserError when the processes cannot share out every batch, or would have too few of each."""

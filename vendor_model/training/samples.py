@@ -47,6 +47,7 @@ DISTURBED = 0.4
 """Share of the point maps that are disturbed before they are trained on."""
 
 PICTURES, MASKS, MAPS = ("image", "rgb_image"), ("mask", "rgb_image_mask"), ("pointmap", "rgb_pointmap")
+INPUTS = (*PICTURES, *MASKS, *MAPS)
 POSE_LATENTS = ("6drotation_normalized", "translation", "scale", "translation_scale")
 
 

@@ -8,8 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vendor_model.models.voxel_decoder import tokens_to_grid
+from vendor_model.pipeline import geometry_sampler
+from vendor_model.sampling import TIME_SCALE, sample, step_size
 from vendor_model.training import distributed, shape_latent
 from vendor_model.training.geometry_model import (
+    bound,
     geometry_batches,
     geometry_parts,
     geometry_velocity,
@@ -62,7 +65,8 @@ def voxel_decoder(run: Run) -> None:
 
 
 def voxel_tuning(run: Run) -> None:
-    """The voxel decoder again, half of the time on codes that the geometry model makes of photos.
+    """The voxel decoder again, half of the time on codes that the geometry model makes of photos, sampled as
+    the model folder's `pipeline.yaml` says.
 
     Where a photo leaves a thin part unsure the predicted code is a mean, which a decoder of true codes leaves
     empty. The overlap with the truth, which is what counts, wants it filled as far as that pays.
@@ -72,12 +76,20 @@ def voxel_tuning(run: Run) -> None:
     flow = parts["ss_flow"]
     code, rng = run.shape_code(), run.rng()
 
+    settings = geometry_sampler(run.config)
+    told = step_size(settings, run.device) / TIME_SCALE
+    unconditional = bound(run, flow, flow.unconditional_context())
+
+    @torch.no_grad()
     def predicted_codes(batch: dict[str, Tensor]) -> Tensor:
-        count = len(batch["distances"])
-        noise = noise_for(flow.latent_shapes(count), rng)
-        with torch.no_grad():
-            velocity = geometry_velocity(run, parts, embedder_inputs(batch, rng))
-            return noise["shape"] + velocity(noise, noise["shape"].new_zeros(count))["shape"]
+        noise = noise_for(flow.latent_shapes(len(batch["distances"])), rng)
+        velocity = geometry_velocity(run, parts, embedder_inputs(batch, rng))
+        return sample(
+            lambda x, time: velocity(x, time / TIME_SCALE, told),
+            lambda x, time: unconditional(x, time / TIME_SCALE, told),
+            noise,
+            settings,
+        )["shape"]
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
         distances = distances_of(batch["distances"])

@@ -141,6 +141,16 @@ def save_shard(path: Path, samples: Sequence[dict[str, np.ndarray]], **others: n
     os.replace(partial_path, path)
 
 
+def read_arrays(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray] | None:
+    """A file's arrays, those named or all; None, and the file is named, where it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files if not names or name in names}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        print(f"{path.name} is left out: {error}", flush=True)
+        return None
+
+
 class Shards:
     """Random batches out of a folder of shards; new shards are found as they appear."""
 
@@ -165,12 +175,11 @@ class Shards:
                     f"{self.folder} holds no readable shards: run the stage {self.folder.name} first."
                 )
             for index in self.rng.permutation(len(paths)):
-                try:
-                    with np.load(paths[index], allow_pickle=False) as file:
-                        yield {name: file[name] for name in file.files if not names or name in names}
-                except (OSError, ValueError, zipfile.BadZipFile) as error:
-                    print(f"{paths[index].name} is left out: {error}", flush=True)
+                found = read_arrays(paths[index], names)
+                if found is None:
                     self.broken.add(paths[index])
+                else:
+                    yield found
 
     def photos(self, size: int, kinds: Sequence[str] = KINDS) -> Iterator[dict[str, Tensor]]:
         """`photos` (B, H, W, 3) uint8 of scenes of these kinds, and `maps` (B, H/2, W/2, 3) float16, each

@@ -4,10 +4,13 @@ import torch
 from torch import Tensor, nn
 
 from vendor_model.training.geometry_model import (
+    Seen,
+    Velocity,
     bound,
     geometry_batches,
     geometry_parts,
     geometry_velocity,
+    seen_of,
     true_latents,
 )
 from vendor_model.training.objectives import (
@@ -35,14 +38,20 @@ def shortcut(run: Run) -> None:
     """From the stage that the recipe's `shortcut_from` names; afterwards 4 steps, or 1, do for 25."""
     parts, code, rng = geometry_parts(run, run.recipe.shortcut_from).train(), run.shape_code(), run.rng()
     forget_steps(parts["ss_flow"])
-    weights = list(run.recipe.phases.values())[-1].weights
+    phase = list(run.recipe.phases.values())[-1]
+    weights = phase.weights
 
     def loss(batch: dict[str, Tensor]) -> tuple[Tensor, Figures]:
         count = max(1, round(CONSISTENT * len(batch["image"])))
-        inputs = embedder_inputs(batch, rng)
+        inputs, seen = embedder_inputs(batch, rng), seen_of(phase, len(batch["image"]), rng)
         latents = true_latents(batch, code)
+
+        def velocity_of(rows: slice) -> Velocity:
+            chosen = {name: value[rows] for name, value in inputs.items()}
+            return geometry_velocity(run, parts, chosen, Seen(*(share[rows] for share in seen)))
+
         plain, figures = flow_matching(
-            geometry_velocity(run, parts, {name: value[count:] for name, value in inputs.items()}),
+            velocity_of(slice(count, None)),
             {name: value[count:] for name, value in latents.items()},
             weights,
             sample_times(len(batch["image"]) - count, 0.0, rng),
@@ -51,7 +60,7 @@ def shortcut(run: Run) -> None:
         few = {name: value[:count] for name, value in latents.items()}
         steps, times = shortcut_draws(count, rng)
         mixed = mix(few, noise_for({name: value.shape for name, value in few.items()}, rng), times)
-        velocity = geometry_velocity(run, parts, {name: value[:count] for name, value in inputs.items()})
+        velocity = velocity_of(slice(count))
         teacher = guided_velocity(run, parts, velocity, run.recipe.guidance, rng)
         target = shortcut_target(teacher, mixed, times, steps)
         predicted = velocity(mixed, times, steps)

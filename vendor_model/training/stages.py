@@ -21,8 +21,7 @@ from vendor_model.training.samples import SampleSizes
 from vendor_model.training.shape_stages import shape_code, voxel_decoder, voxel_tuning
 from vendor_model.training.shards import write_shards
 from vendor_model.training.shortcut_stage import shortcut
-from vendor_model.training.texture_stages import surface, texture, texture_regression
-from vendor_model.training.trainer import load_average
+from vendor_model.training.texture_stages import latent_statistics, surface, texture, texture_regression
 
 
 def data(run: Run) -> None:
@@ -58,16 +57,16 @@ def export(run: Run) -> None:
     modules = nn.ModuleDict()
     for name, stage in trained_in(run).items():
         module = nn.ModuleDict({name: checkpoints.build_one(run.model, run.config, name)})
-        modules.update(load_average(module, run.runs / stage))
+        modules.update(run.trained(module, stage))
     checkpoints.save(run.model, run.config, modules, torch.float16)
 
 
-ALONE = ("data", "shape_code", "estimated", "export")
+ALONE = ("data", "shape_code", "estimated", "latent_statistics", "export")
 """Stages without gradients to share: the first of several processes does them, and the others wait."""
 
 STAGES: dict[str, Callable[[Run], None]] = {
     **{stage.__name__: stage for stage in (data, shape_code, voxel_decoder, depth, estimated, surface)},
     **{name: partial(geometry, stage=name) for recipe in RECIPES.values() for name in recipe.phases},
     **{stage.__name__: stage for stage in (preference, shortcut, voxel_tuning)},
-    **{stage.__name__: stage for stage in (texture_regression, texture, export, clicks)},
+    **{stage.__name__: stage for stage in (latent_statistics, texture_regression, texture, export, clicks)},
 }

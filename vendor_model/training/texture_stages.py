@@ -13,11 +13,8 @@ from vendor_model.training import distributed, surface_targets
 from vendor_model.training.objectives import sample_times
 from vendor_model.training.products import fast_products
 from vendor_model.training.recipe import Run
-from vendor_model.training.samples import embedder_inputs
-from vendor_model.training.structured_latent import CHANNELS
-from vendor_model.training.trainer import Figures, load_average
-
-TEXTURE_INPUTS = ("image", "rgb_image", "mask", "rgb_image_mask")
+from vendor_model.training.samples import INPUTS, embedder_inputs
+from vendor_model.training.trainer import Figures
 
 
 def surface(run: Run) -> None:
@@ -56,18 +53,16 @@ def texture_regression(run: Run) -> None:
 
     On pieces of many objects: it is photos that the embedder needs many of, not voxels.
     """
-    names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
     batches = run.shards().sparse_batches(
-        names, distributed.part(run.recipe.piece_batch), run.recipe.piece_voxels
+        INPUTS, distributed.part(run.recipe.piece_batch), run.recipe.piece_voxels
     )
     _train_texture(run, "texture_regression", texture_parts(run), batches, at_noise=1.0, noise_scale=0.0)
 
 
 def texture(run: Run) -> None:
     """The regressor becomes the flow model: flow matching on the structured latent."""
-    parts = load_average(texture_parts(run), run.runs / "texture_regression").train()
-    names = (*TEXTURE_INPUTS, "pointmap", "rgb_pointmap")
-    batches = run.shards().sparse_batches(names, distributed.part(run.recipe.texture_batch))
+    parts = run.trained(texture_parts(run), "texture_regression").train()
+    batches = run.shards().sparse_batches(INPUTS, distributed.part(run.recipe.texture_batch))
     _train_texture(run, "texture", parts, batches, run.recipe.texture_at_noise, 1.0)
 
 
@@ -99,8 +94,8 @@ def _train_texture(
     run.train(stage, parts, loss, batches)
 
 
-def latent_statistics(run: Run) -> tuple[list[float], list[float]]:
-    """Mean and deviation of the structured latent's channels, for `pipeline.yaml`."""
-    shard = next(run.shards().arrays())["features"].astype(np.float64)
-    assert shard.shape[1] == CHANNELS
-    return [round(float(x), 4) for x in shard.mean(0)], [round(float(x), 4) for x in shard.std(0)]
+def latent_statistics(run: Run) -> None:
+    """Print the mean and deviation of the structured latent's channels, for `pipeline.yaml`."""
+    features = next(run.shards().arrays(("features",)))["features"].astype(np.float64)
+    for name, values in {"slat_mean": features.mean(0), "slat_std": features.std(0)}.items():
+        print(f"{name}: {[round(float(value), 4) for value in values]}", flush=True)

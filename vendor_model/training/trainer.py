@@ -140,9 +140,9 @@ def _train(
             started, sums, seen = time.monotonic(), {}, 0
         if (last or step % schedule.save_every == 0) and distributed.rank() == 0:
             states = [optimizer.state_dict() for optimizer in optimizers]
+            _save(folder / "average.pt", average)  # first: with the last of last.pt the stage is over
             _save(folder / "last.pt", {"model": weights, "average": average,
                                        "optimizers": states, "step": step})  # fmt: skip
-            _save(folder / "average.pt", average)
     distributed.wait()  # until the first process has saved
 
 
@@ -225,10 +225,17 @@ def load_average(model: nn.Module, folder: Path) -> nn.Module:
     return model.eval()
 
 
-def read_state(path: Path) -> dict:
-    """What a stage saved, on the CPU. Raises CheckpointError when there is nothing or it is damaged."""
+def saved_step(folder: Path) -> int | None:
+    """The step that a stage goes on from; None before its first checkpoint. Raises CheckpointError."""
+    path = folder / "last.pt"
+    return read_state(path, mapped=True)["step"] if path.exists() else None
+
+
+def read_state(path: Path, mapped: bool = False) -> dict:
+    """What a stage saved, on the CPU. mapped: left in the file, which must then not be replaced. Raises
+    CheckpointError when there is nothing or it is damaged."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise CheckpointError(
             f"{path} is missing: run the stage {path.parent.name} of the training first."

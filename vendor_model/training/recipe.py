@@ -160,7 +160,8 @@ PAPER = replace(
     guidance=2.0,
     candidate_steps=25,
 )
-"""The paper's order of stages, its rates and its weights, for those who train for days; the lengths are ours.
+"""The paper's order of stages, its rates and its weights, for those who train for days; the lengths are ours,
+and so are depth, surface and texture.
 Isolated objects, then objects that hide each other, then scenes with layout and point map, then only what is
 well visible; then preferences, then few steps."""
 

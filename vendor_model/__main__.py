@@ -80,6 +80,9 @@ def run(arguments: argparse.Namespace) -> None:
     suffix = arguments.output.suffix.lower()
     if suffix not in ENCODERS:
         raise UserError(f"The output ends in {suffix!r}: name a file that ends in {' or '.join(ENCODERS)}.")
+    for path in filter(None, (arguments.output, arguments.points)):
+        if not path.parent.is_dir():
+            raise UserError(f"{path.name} cannot be written: make the folder {path.parent}, or name another.")
     photo = read_photo(arguments.photo)
     if arguments.lens is not None:
         if not arguments.lens > 0:

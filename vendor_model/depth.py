@@ -44,8 +44,8 @@ def external_point_map(known: np.ndarray, size: tuple[int, int], focal_px: float
 
     known: points (h, w, 3) in camera axes (x left, y up, z forward), or depth (h, w) along the camera's axis;
     unknown where it is not finite, not in front of the camera, or at FARTHEST. size: (H, W). focal_px: of the
-    photo, estimated from points if None. Raises PhotoError as estimate_point_map, for a map of another
-    aspect, and for depth without a focal length.
+    photo, estimated from points if None. Raises PhotoError for a map of another aspect, that shows nothing
+    or in other axes, and for depth without a focal length.
     """
     (height, width), (rows, columns) = size, known.shape[:2]
     if not known.size or abs(columns * height / (rows * width) - 1) > ASPECT_TOLERANCE:
@@ -57,9 +57,15 @@ def external_point_map(known: np.ndarray, size: tuple[int, int], focal_px: float
     known = F.interpolate(layers, size, mode="nearest")[0].permute(1, 2, 0).numpy()
     depth = known[..., -1]
     depth = np.where((depth > 0) & (depth < FARTHEST), depth, np.float32(np.nan))
+    if not np.isfinite(depth).any():
+        raise PhotoError(
+            "Nothing of the depth lies in front of the camera: "
+            "give distances above zero, and of points z forward, x left and y up."
+        )
     focal = None if focal_px is None else focal_px / (math.hypot(*size) / 2)
     if known.shape[2] == 3:
         points = _with_gaps(np.concatenate([known[..., :2], depth[..., None]], axis=-1))
+        _check_axes(points)
         if focal is None:
             opencv = torch.from_numpy(points * OPENCV_TO_CAMERA)
             # The points stay where they were given, so the camera must fit them without a shift.
@@ -117,6 +123,20 @@ def preview_image(image: Tensor) -> Tensor:
 
 def _with_gaps(points: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(points).all(axis=-1, keepdims=True), points, np.float32(np.nan))
+
+
+def _check_axes(points: np.ndarray) -> None:
+    """Raises PhotoError unless x grows to the left of the picture and y upwards."""
+    sideways, down = (directions := points[..., :2] / points[..., 2:]).transpose(2, 0, 1)
+    known = np.isfinite(directions[..., 0])
+    rows, columns = np.nonzero(known)
+    for name, across, places in (("x", sideways, columns), ("y", down, rows)):
+        # Of a pinhole camera both are linear in the pixel's place, whatever the scene.
+        if np.dot(across[known] - across[known].mean(dtype=np.float64), places - places.mean()) > 0:
+            raise PhotoError(
+                f"The points' {name} runs the wrong way: give x left, y up and z forward; "
+                "those of OpenCV want x and y times -1."
+            )
 
 
 def _point_map(points: np.ndarray, focal: float) -> PointMap:

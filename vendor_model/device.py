@@ -1,4 +1,4 @@
-"""Where the model runs, and in which precision."""
+"""Where the model runs."""
 
 import torch
 
@@ -8,7 +8,6 @@ from vendor_model.errors import UserError
 def choose_device(name: str = "auto") -> torch.device:
     """The named device, or with "auto" the best one of this machine: CUDA, Apple's MPS, then the CPU.
 
-    Everything runs in float32: the reference precision (spec pipeline.md §8).
     Raises UserError when the named device is not there.
     """
     available = {

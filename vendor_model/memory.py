@@ -1,6 +1,10 @@
 """How much memory this process has taken, and how much is left for it."""
 
+import gc
 import sys
+
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+"""How PyTorch says so: of devices, of Linux and macOS, of Windows, and of CUDA's libraries."""
 
 
 def peak_memory() -> int:
@@ -30,7 +34,17 @@ def free_memory(device) -> int:
     return free
 
 
+def give_back() -> None:
+    """Let go of what nobody holds any more, here and on all devices, which keep it for later."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if torch.backends.mps.is_available():
+        torch.mps.empty_cache()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on whatever device."""
-    words = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in words or "can't allocate memory" in words
+    return isinstance(error, MemoryError) or any(words in str(error) for words in OUT_OF_MEMORY)

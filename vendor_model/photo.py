@@ -96,7 +96,8 @@ def _read(path: Path, error: type[UserError], kind: str) -> tuple[Image.Image, f
         with warnings.catch_warnings():
             # Large pictures are refused below, by a limit of our own.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            # Not by its path: of a plain TIFF that is mapped into memory Pillow forgets how it lies.
+            with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MAX_MEGAPIXELS * 1e6:
                     raise error(
                         f"{name} has {image.width * image.height / 1e6:.0f} megapixels; "
@@ -118,7 +119,10 @@ def _read(path: Path, error: type[UserError], kind: str) -> tuple[Image.Image, f
 
 
 def _eight_bits(image: Image.Image, error: type[UserError], name: str) -> Image.Image:
-    """Scale one channel of 16 bits, which Pillow would clip; it scales colours of 16 bits by itself."""
+    """Scale one channel of 16 bits, which Pillow would clip; it scales colours of 16 bits by itself. Raises
+    for what it cannot convert."""
+    if image.mode == "LAB":
+        raise error(f"{name} has Lab colours; save it with RGB colours.")
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.asarray(image)
         if image.mode == "F" or values.min() < 0 or values.max() > 65535:

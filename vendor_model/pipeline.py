@@ -18,7 +18,7 @@ from vendor_model import checkpoints
 from vendor_model.config import PipelineConfig, read_pipeline
 from vendor_model.depth import clip_far, estimate_point_map, external_point_map
 from vendor_model.device import choose_device
-from vendor_model.errors import EmptyReconstructionError, MaskError
+from vendor_model.errors import EmptyReconstructionError, MaskError, UserError
 from vendor_model.layout.geometry_fit import fit_geometry
 from vendor_model.layout.pose import decode_pose
 from vendor_model.layout.refinement import RefinementSettings, mask_iou, refine_pose
@@ -32,6 +32,7 @@ from vendor_model.preprocessing import (
     PreparedPhoto,
     geometry_inputs,
     prepare_photo,
+    square_image,
     texture_inputs,
 )
 from vendor_model.residency import SMALLER, MemoryMode, Residency
@@ -42,7 +43,7 @@ from vendor_model.surface.extraction import extract_mesh, to_surface
 from vendor_model.surface.gaussians import activate, split_head
 from vendor_model.surface.photo_colors import color_from_photo
 from vendor_model.types import Gaussians, Photo, PointMap, Pose, Progress, Reconstruction, Surface
-from vendor_model.voxels import occupied, sparse_structure
+from vendor_model.voxels import sparse_structure
 
 SAMPLING_SHARE = 0.1
 """Of the progress of a shape that is fitted, what sampling is given; the fit takes far longer."""
@@ -62,11 +63,9 @@ class PhotoScene:
 
 @dataclass(frozen=True)
 class Shape:
-    """Result of the geometry stage for one object. solid: (M, 4) int32, all occupied voxels; coords: (N, 4),
-    those that carry the structured latent; generator: the state of its random numbers, which the texture
-    stage goes on with."""
+    """Result of the geometry stage for one object. coords: (N, 4) int32, the voxels that carry the structured
+    latent; generator: the state of its random numbers, which the texture stage goes on with."""
 
-    solid: Tensor
     coords: Tensor
     pose: Pose
     generator: torch.Generator
@@ -99,7 +98,7 @@ class Pipeline:
             module = convert(checkpoints.load_module(folder, config, name, chosen, kept), dtype(name))
             return module.requires_grad_(False)
 
-        models = Residency(load, dtype, chosen, checkpoints.size(folder, config), memory)
+        models = Residency(load, dtype, chosen, checkpoints.size(folder, config, dtype), memory)
         if models.mode == MemoryMode.HIGH:
             models.load_all(name for names in checkpoints.WEIGHTS.values() for name in names)
         return cls(config, models)
@@ -230,7 +229,7 @@ class Pipeline:
                     decoder, shape, pose, *seen, lambda done: on_step(sampling + (1 - sampling) * done)
                 )
         coords, factor = sparse_structure(logits, config.downsample_ss_dist, generator=generator)
-        return Shape(occupied(logits), coords, replace(pose, scale=pose.scale * factor), generator)
+        return Shape(coords, replace(pose, scale=pose.scale * factor), generator)
 
     def _fitted(
         self,
@@ -320,6 +319,10 @@ class Pipeline:
             try:
                 results.append(work(items[number], on_step))
                 continue
+            except UserError as error:
+                if len(items) == 1:
+                    raise
+                raise type(error)(f"Object {number + 1} of {len(items)}: {error}") from None
             except Exception as error:
                 if not is_out_of_memory(error) or self.models.mode not in SMALLER:
                     raise
@@ -352,12 +355,10 @@ def texture_sampler(config: PipelineConfig) -> SamplerSettings:
 
 def prepare_scene(config: PipelineConfig, photo: Photo, point_map: PointMap) -> PhotoScene:
     """A photo with a point map from wherever."""
-    return PhotoScene(
-        photo,
-        point_map,
-        prepare_photo(photo.rgb, point_map.points, config.ss_preprocessor),
-        prepare_photo(photo.rgb, None, config.slat_preprocessor),
-    )
+    for_geometry = prepare_photo(photo.rgb, point_map.points, config.ss_preprocessor)
+    # The photo's floats, which may be half a gigabyte, are there once.
+    small = square_image(for_geometry.rgb, config.slat_preprocessor.size)[None]
+    return PhotoScene(photo, point_map, for_geometry, PreparedPhoto(for_geometry.rgb, small, None))
 
 
 def check_masks(masks: Sequence[np.ndarray], size: tuple[int, int]) -> None:

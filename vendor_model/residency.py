@@ -4,7 +4,6 @@ A mode is chosen from the memory found free, or forced. When memory runs out all
 one takes over, and work that was lost is done again.
 """
 
-import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -12,7 +11,7 @@ from enum import StrEnum
 import torch
 from torch import nn
 
-from vendor_model.memory import free_memory
+from vendor_model.memory import free_memory, give_back, is_out_of_memory
 from vendor_model.precision import products_in
 
 
@@ -82,8 +81,16 @@ class Residency:
             yield self._loaded[name]
 
     def load_all(self, names: Iterable[str]) -> None:
-        """Load modules before they are used."""
-        self._loaded |= {name: self._load(name) for name in names}
+        """Load modules before they are used; in a smaller mode none where memory runs out."""
+        try:
+            for name in names:
+                self._loaded[name] = self._load(name)
+            return
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        # Only here, where the error no longer holds on to what was being loaded.
+        self.shrink()
 
     def end_stage(self) -> None:
         """Let go of what the mode does not keep."""
@@ -93,11 +100,7 @@ class Residency:
     def release(self) -> None:
         """Let go of every module, and of what the device holds for later."""
         self._loaded.clear()
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        elif self.device.type == "mps":
-            torch.mps.empty_cache()
+        give_back()
 
     def shrink(self) -> str:
         """Go on in the next smaller mode, which there must be, and say so in a sentence."""

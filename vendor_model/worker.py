@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from vendor_model import protocol
-from vendor_model.memory import peak_memory
+from vendor_model.memory import give_back, is_out_of_memory, peak_memory
 from vendor_model.serving import Handler, JobProgress, serve
 
 
@@ -107,22 +107,47 @@ class ModelJobs:
         )
 
     def _load_pipeline(self, memory: str | None, progress: JobProgress):
-        """The model, loaded anew when another memory mode is asked for; its notices go to this job."""
+        """The model, loaded anew when another memory mode is asked for; its notices go to this job.
+
+        A segmenter stays beside it only where there is memory for all of the model.
+        """
+        from vendor_model.pipeline import Pipeline
+        from vendor_model.residency import MemoryMode
+
         if self._pipeline is None or self._pipeline_memory != memory:
             progress("model", 0.0)
-            from vendor_model.pipeline import Pipeline
-            from vendor_model.residency import MemoryMode
-
             _leave_cores_to_blender()
             self._pipeline = None  # what it holds makes room first
             self._pipeline = Pipeline.load(self._checkpoint, memory=memory and MemoryMode(memory))
             self._pipeline_memory = memory
+        if self._segmenter_model and self._pipeline.models.mode != MemoryMode.HIGH:
+            self._forget_segmenter()
+            # With the mode that the memory now allows; in a small one nothing was loaded yet.
+            self._pipeline = Pipeline.load(self._checkpoint, memory=memory and MemoryMode(memory))
         self._pipeline.notify = progress.notice
         return self._pipeline
 
     def _load_segmenter(self, request, progress: JobProgress):
-        """The request's `segmentation.segmenters.ClickSegmenter`, which has looked at the request's photo."""
+        """The request's `segmentation.segmenters.ClickSegmenter`, which has looked at the request's photo.
+
+        Where memory runs out it takes the place of the model.
+        """
         photo = self._read_photo(request, progress)
+        try:
+            return self._looked_at(request, photo, progress)
+        except Exception as error:
+            if self._pipeline is None or not is_out_of_memory(error):
+                raise
+        # Only here, where the error no longer holds on to what was being loaded.
+        self._pipeline = self._scene = self._scene_key = None
+        self._forget_segmenter()
+        return self._looked_at(request, photo, progress)
+
+    def _forget_segmenter(self) -> None:
+        self._segmenter = self._segmenter_model = self._segmenter_photo_key = None
+        give_back()
+
+    def _looked_at(self, request, photo, progress: JobProgress):
         if self._segmenter_model != request.segmenter:
             progress("model", 0.0)
             from vendor_model.segmentation.segmenters import load_segmenter

@@ -197,6 +197,11 @@ def test_another_version_of_the_model_is_refused_in_words(copy, tmp_path, file, 
     assert message in refusal(copy, tmp_path)
 
 
+def test_a_release_without_the_depth_model_says_where_that_comes_from(copy, tmp_path):
+    (copy / "model.pt").unlink()
+    assert "https://huggingface.co/Ruicheng/moge-vitl" in refusal(copy, tmp_path)
+
+
 def test_a_folder_without_a_model_is_refused_in_words(tmp_path):
     assert "holds no pipeline.yaml" in refusal(tmp_path, tmp_path)
 

@@ -121,10 +121,23 @@ def test_points_that_are_nowhere_in_front_are_unknown():
     np.testing.assert_array_equal(point_map.points[1:], points[1:])
 
 
-def test_external_map_that_fits_no_camera_is_refused():
-    mirrored = true_points()
-    with pytest.raises(PhotoError, match="No camera"):
-        external_point_map(mirrored, (HEIGHT, WIDTH))
+@pytest.mark.parametrize("focal", [None, FOCAL_PX])
+@pytest.mark.parametrize(
+    ("axes", "words"),
+    [
+        ([1, 1, 1], "x runs the wrong way.*OpenCV"),  # as true_points has them
+        ([-1, 1, 1], "y runs the wrong way"),
+        ([1, -1, -1], "Nothing of the depth lies in front"),  # OpenGL's
+    ],
+)
+def test_points_in_other_axes_are_refused_in_words(axes, words, focal):
+    with pytest.raises(PhotoError, match=words):
+        external_point_map(true_points() * axes, (HEIGHT, WIDTH), focal)
+
+
+def test_depth_that_shows_nothing_is_refused_in_words():
+    with pytest.raises(PhotoError, match="Nothing of the depth lies in front"):
+        external_point_map(np.zeros((HEIGHT, WIDTH)), (HEIGHT, WIDTH), FOCAL_PX)
 
 
 def test_points_far_behind_the_object_are_no_points_where_the_configuration_says_so():

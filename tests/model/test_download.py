@@ -92,6 +92,21 @@ def test_a_complete_download_is_not_fetched_again(server, tmp_path, reports):
     assert server.requests == []
 
 
+def test_a_file_that_was_only_not_looked_through_is_not_asked_for(server, tmp_path, reports):
+    fetch([BIG], tmp_path, reports)
+    [remote] = [file for file in download.list_files(BIG) if file.name == "big.ckpt"]
+    (tmp_path / "big.ckpt").rename(tmp_path / f"big.ckpt.{remote.sha256 or 'small'}.part")
+    server.requests.clear()
+    fetch([BIG], tmp_path, reports)
+    assert server.requests == [] and (tmp_path / "big.ckpt").read_bytes() == CONTENT
+
+
+def test_nothing_is_fetched_for_a_folder_that_is_there(server, tmp_path, reports):
+    with pytest.raises(DownloadError, match="is there already"):
+        download_model(MINI, tmp_path, reports)
+    assert server.requests == [] and not reports
+
+
 def test_a_broken_line_is_taken_up_again(server, tmp_path, reports):
     server.cut["checkpoints/big.ckpt"] = 1_000_000
     fetch([BIG], tmp_path, reports)

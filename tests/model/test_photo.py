@@ -131,6 +131,14 @@ def test_exif_orientation_is_applied(tmp_path, picture, orientation, turned):
     np.testing.assert_array_equal(read_mask(tmp_path / "m.png", expected.shape), expected)
 
 
+def test_a_plain_grey_tiff_is_turned_upright_too(tmp_path, picture):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    grey = picture[..., 0]
+    Image.fromarray(grey).save(tmp_path / "turned.tif", exif=exif)
+    np.testing.assert_array_equal(read_photo(tmp_path / "turned.tif").rgb[..., 0], np.rot90(grey, -1))
+
+
 @pytest.mark.parametrize(("recorded", "known"), [((WIDTH * 2, HEIGHT * 2), True), ((WIDTH, WIDTH), False)])
 def test_focal_length_comes_from_exif_unless_cropped(tmp_path, picture, recorded, known):
     exif = Image.Exif()
@@ -207,6 +215,12 @@ def test_mask_is_luminance_or_a_varying_alpha(tmp_path):
     for name, pixels in pictures.items():
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
         np.testing.assert_array_equal(read_mask(tmp_path / f"{name}.png", (HEIGHT, WIDTH)), expected, name)
+
+
+def test_lab_colours_are_refused(tmp_path):
+    Image.new("LAB", (WIDTH, HEIGHT)).save(tmp_path / "lab.tif")
+    assert "RGB" in refusal(read_photo, tmp_path / "lab.tif")
+    assert "RGB" in refusal(read_mask, tmp_path / "lab.tif", (HEIGHT, WIDTH), error=MaskError)
 
 
 def test_unusable_masks_are_refused(tmp_path):

@@ -15,7 +15,7 @@ import vendor_model
 from vendor_model import checkpoints
 from vendor_model.__main__ import MINI
 from vendor_model.config import read_pipeline
-from vendor_model.errors import Cancelled, CheckpointError, MaskError, UserError
+from vendor_model.errors import Cancelled, CheckpointError, EmptyReconstructionError, MaskError, UserError
 from vendor_model.layout.frames import camera_from_object
 from vendor_model.photo import read_mask, read_photo
 from vendor_model.pipeline import Pipeline
@@ -112,6 +112,25 @@ def test_a_mask_of_another_size_and_an_empty_one_are_refused(pipeline, scene, ma
 def run(*arguments) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "vendor_model", SAMPLES / "toys.jpg", *arguments]
     return subprocess.run([str(part) for part in command], cwd=SAMPLES.parent, capture_output=True, text=True)
+
+
+def test_an_object_that_fails_is_numbered_among_several(pipeline, scene, masks, monkeypatch):
+    def fail(*_):
+        raise EmptyReconstructionError("No surface.")
+
+    monkeypatch.setattr(pipeline, "decode", fail)
+    for chosen, sentence in ((masks[:1], "No surface."), (masks, "Object 1 of 2: No surface.")):
+        with pytest.raises(EmptyReconstructionError) as caught:
+            pipeline.reconstruct(scene, chosen, 0, lambda stage, fraction: None)
+        assert str(caught.value) == sentence
+
+
+def test_command_refuses_a_folder_that_is_not_there_before_it_works(tmp_path):
+    result = run("--mask", SAMPLES / "masks" / "bottle.png", "--output", tmp_path / "none" / "scene.glb")
+    assert result.returncode == 1
+    assert (
+        result.stderr == f"scene.glb cannot be written: make the folder {tmp_path}/none, or name another.\n"
+    )
 
 
 @pytest.mark.parametrize("suffix", [".glb", ".ply"])

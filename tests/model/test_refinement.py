@@ -114,6 +114,22 @@ def test_refinement_raises_the_overlap_and_nears_the_true_place(pose):
     assert refined.pose.scale == pytest.approx(TRUE_POSE.scale, rel=0.1)
 
 
+def test_a_map_that_is_handed_in_may_be_in_any_unit():
+    mask, point_map = photograph(TRUE_POSE)
+    pose, found = disturbed(shift=(0.1, -0.06, 0.1), turn=(-0.1, 0.1, 0.1)), []
+    for unit in (2.0**-7, 1.0, 2.0**10):  # powers of two, which round nothing
+        known = replace(point_map, points=(point_map.points * unit).astype(np.float32), handed_in=True)
+        placed = replace(pose, translation=pose.translation * unit, scale=pose.scale * unit)
+        refined = refine_pose(box(), placed, mask, known, SETTINGS)
+        assert refined.accepted
+        found.append((refined.pose.translation / unit, refined.pose.scale / unit, refined.pose.rotation))
+    for one in found[1:]:
+        np.testing.assert_array_equal(np.concatenate(one), np.concatenate(found[0]))
+    blind = replace(point_map, points=np.full_like(point_map.points, 2.0), handed_in=True)
+    unchanged = refine_pose(box(), TRUE_POSE, np.zeros_like(mask), blind, SETTINGS)
+    assert not unchanged.accepted and unchanged.pose is TRUE_POSE
+
+
 def hide_behind_a_pole(mask, point_map):
     points = point_map.points.copy()
     points[:, 76:82] = [0, 0, 1.0]

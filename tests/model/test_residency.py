@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from vendor_model import checkpoints
 from vendor_model.__main__ import MINI
 from vendor_model.benchmark import subject
+from vendor_model.config import read_pipeline
 from vendor_model.errors import CheckpointError
 from vendor_model.memory import free_memory, is_out_of_memory
 from vendor_model.pipeline import Pipeline
@@ -73,6 +75,30 @@ def test_only_the_modules_at_work_are_loaded():
     assert not models.loaded and loads == ["ss_flow", "ss_decoder"]
 
 
+def test_memory_that_runs_out_while_all_is_loaded_leaves_the_rest_for_later():
+    loads = []
+
+    def load(name: str) -> torch.nn.Module:
+        loads.append(name)
+        if len(loads) == 2:
+            raise MemoryError
+        return torch.nn.Identity()
+
+    models = Residency(load, lambda name: torch.float32, CPU, 0, MemoryMode.HIGH)
+    models.load_all(["ss_flow", "ss_decoder", "slat_flow"])
+    assert models.mode == MemoryMode.MEDIUM and not models.loaded and loads == ["ss_flow", "ss_decoder"]
+
+
+def test_a_mode_is_chosen_by_what_the_weights_take_in_memory():
+    config = read_pipeline(MINI)
+    modules = checkpoints.load(MINI, config, CPU).values()
+    held = sum(value.numel() * 4 for module in modules for value in module.state_dict().values())
+    assert checkpoints.size(MINI, config, lambda name: torch.float32) == held
+    files = sum(path.stat().st_size for path in MINI.glob("*.safetensors"))
+    in_half = checkpoints.size(MINI, config, lambda name: torch.float16)
+    assert files * 0.95 < in_half < files * 1.3 < held  # norms and small matrices stay in float32
+
+
 class Exhausted:
     """Stands in for a method that finds memory exhausted the first `times` times it is called."""
 
@@ -92,6 +118,8 @@ OUT_OF_MEMORY = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     RuntimeError("MPS backend out of memory (MPS allocated: 8.00 GB)"),
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried to allocate 8 bytes."),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
 ]
 
 

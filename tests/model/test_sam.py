@@ -162,6 +162,8 @@ def test_grid_proposes_what_is_sure_and_stable(segmenter, monkeypatch):
         )
 
     monkeypatch.setattr(segmenter, "_network", answer)
+    (first, _), *_ = segmenter._sure_masks(np.zeros((4, 2)))
+    assert first.untyped_storage().nbytes() == 16 * 16 * 4  # its batch is let go of
     told = []
     found = segmenter.find_objects("", lambda stage, fraction: told.append((stage, fraction)))
     assert len(found) == 1 and found[0].score == pytest.approx(0.9)

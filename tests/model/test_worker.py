@@ -24,9 +24,12 @@ class RecordingPipeline:
     """Stands in for `Pipeline`; calls: what it was asked to do."""
 
     device = "cpu"
+    modes: ClassVar[list[str]] = []
+    """Of the next ones, which are high where none is left."""
 
     def __init__(self):
         self.calls = []
+        self.models = SimpleNamespace(mode=self.modes.pop(0) if self.modes else "high")
 
     @classmethod
     def load(cls, folder, device="auto", memory=None):
@@ -52,11 +55,17 @@ class RecordingSegmenter:
     photos = 0
     loaded: ClassVar[list[str]] = []
 
+    exhausted = 0
+    """How often memory runs out as it looks at a photo."""
+
     def __init__(self, model):
         self.loaded.append(model)
 
     def set_photo(self, rgb):
         type(self).photos += 1
+        if self.exhausted:
+            type(self).exhausted -= 1
+            raise MemoryError
         self.shape = rgb.shape[:2]
 
     def find_objects(self, text, progress):
@@ -171,6 +180,41 @@ def test_segmenter_stays_loaded_until_another_is_asked_for(jobs, tmp_path):
         )
         run(jobs, request)
     assert RecordingSegmenter.loaded == ["", "sam"] and RecordingSegmenter.photos == 3
+
+
+def segment(folder, model: str):
+    return protocol.Segment(2, str(folder), pixels(folder, "a"), ((3.0, 1.0),), (True,), segmenter=model)
+
+
+@pytest.mark.parametrize("model", ["", "sam"])
+def test_a_large_segmenter_makes_room_for_a_model_that_does_not_fit_beside_it(jobs, tmp_path, model):
+    run(jobs, segment(tmp_path, model))
+    RecordingPipeline.modes[:] = ["low", "medium"]
+    run(jobs, reconstruct(tmp_path, "a"))
+    assert RecordingPipeline.last.models.mode == ("medium" if model else "low")
+    run(jobs, segment(tmp_path, model))
+    assert RecordingSegmenter.loaded == ([model, model] if model else [""])
+    RecordingPipeline.modes.clear()
+
+
+def test_a_segmenter_stays_beside_a_model_that_fits(jobs, tmp_path):
+    for request in (segment(tmp_path, "sam"), reconstruct(tmp_path, "a"), segment(tmp_path, "sam")):
+        run(jobs, request)
+    assert RecordingSegmenter.loaded == ["sam"]
+
+
+def test_a_model_makes_room_for_a_segmenter_where_memory_runs_out(jobs, tmp_path):
+    run(jobs, reconstruct(tmp_path, "a"))
+    first, RecordingSegmenter.exhausted = RecordingPipeline.last, 1
+    event, _ = run(jobs, segment(tmp_path, "sam"))
+    assert np.load(event.mask).any() and RecordingSegmenter.loaded == ["sam", "sam"]
+    run(jobs, reconstruct(tmp_path, "a"))
+    assert RecordingPipeline.last is not first and RecordingPipeline.last.calls[0][0] == "set_photo"
+    RecordingSegmenter.exhausted = 1
+    with pytest.raises(MemoryError):  # with nothing left to give way
+        jobs._pipeline = None
+        jobs._forget_segmenter()
+        run(jobs, segment(tmp_path, "sam"))
 
 
 def test_found_objects_are_written_one_file_each(jobs, tmp_path):

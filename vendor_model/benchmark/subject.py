@@ -91,7 +91,7 @@ def shape(voxels: int, resolution: int, device: torch.device) -> Shape:
     """What the geometry stage would hand on for an object of that many voxels."""
     coords = shell(voxels, resolution, device)
     pose = Pose(np.array([1.0, 0, 0, 0]), np.array([0, 0, 2.0]), np.ones(3))
-    return Shape(coords, coords, pose, torch.Generator().manual_seed(0))
+    return Shape(coords, pose, torch.Generator().manual_seed(0))
 
 
 def as_sphere(features: Tensor, cubes: Tensor, resolution: int) -> Tensor:

@@ -62,6 +62,8 @@ def download_model(configuration: Path, target: Path, progress: Progress) -> Non
     the stages "download" and "convert"; may raise to cancel. A release without `pipeline.yaml`, such as a
     segmenter's, is used as it is. Raises DownloadError or CheckpointError.
     """
+    if target.exists():
+        raise DownloadError(f"{target} is there already: name a folder that is not, or remove it.")
     release = tomllib.loads((configuration / "release.toml").read_text(encoding="utf-8"))
     folder = target.with_name(target.name + ".download")
     to_convert = (configuration / "pipeline.yaml").exists()

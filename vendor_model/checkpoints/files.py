@@ -6,8 +6,9 @@ for. It is loaded once, too, for as long as one of its modules lives.
 """
 
 import json
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from vendor_model.checkpoints.modules import WEIGHTS, build_one, weights_file, without_weights
 from vendor_model.config import PipelineConfig
 from vendor_model.errors import CheckpointError
+from vendor_model.precision import weight_dtype
 
 SHARED_FILE = "shared.safetensors"
 SHARED_KEYS = "shared"
@@ -40,10 +42,19 @@ def load(
     }
 
 
-def size(folder: Path, config: PipelineConfig) -> int:
-    """Bytes of all weights files of a folder that are there."""
-    names = {getattr(config, f"{file}_ckpt_path") for file in WEIGHTS} | {SHARED_FILE}
-    return sum((folder / name).stat().st_size for name in names if (folder / name).is_file())
+def size(folder: Path, config: PipelineConfig, dtype: Callable[[str], torch.dtype]) -> int:
+    """Bytes of all modules of a folder in memory, equal tensors once. dtype: in which precision the products
+    of a module run, by its name in `WEIGHTS`. Raises CheckpointError."""
+    sizes = {}
+    for file, names in WEIGHTS.items():
+        weights = WeightsFile(folder / getattr(config, f"{file}_ckpt_path"))
+        for name, prefix in names.items():
+            for key, shape in weights.shapes.items():
+                if key.startswith(prefix):
+                    kept = weight_dtype(key.removeprefix(prefix), shape, dtype(name))
+                    tensor = weights.shared_keys.get(key, (file, key)), kept
+                    sizes[tensor] = math.prod(shape) * kept.itemsize
+    return sum(sizes.values())
 
 
 def load_module(
@@ -66,17 +77,18 @@ def load_module(
 class WeightsFile:
     """A memory-mapped safetensors file whose tensors come on `device`.
 
-    `shapes`: of every tensor in it by its key. Raises CheckpointError when it is missing or damaged.
+    `shapes`: of every tensor in it by its key; `shared_keys`: of those that lie in `SHARED_FILE`, their keys
+    there. Raises CheckpointError when it is missing or damaged.
     """
 
     def __init__(self, path: Path, device: torch.device | str = "cpu"):
         self.path, self._device = path, str(device)
         self._file = _open(path, self._device)
-        self._shared_keys = _shared_keys(path, self._file)
-        self._shared_file = _open(path.parent / SHARED_FILE, self._device) if self._shared_keys else None
+        self.shared_keys = _shared_keys(path, self._file)
+        self._shared_file = _open(path.parent / SHARED_FILE, self._device) if self.shared_keys else None
         try:
             self.shapes = {key: tuple(self._file.get_slice(key).get_shape()) for key in self._file.keys()}
-            for key, shared in self._shared_keys.items():
+            for key, shared in self.shared_keys.items():
                 self.shapes[key] = tuple(self._shared_file.get_slice(shared).get_shape())
         except SafetensorError as error:
             raise _damaged(path, error) from None
@@ -84,9 +96,9 @@ class WeightsFile:
     def tensor(self, key: str, dtype: torch.dtype | None) -> Tensor:
         """A tensor; floating-point ones in dtype unless that is None. Those of `SHARED_FILE` are parameters,
         one and the same for all who ask."""
-        if key not in self._shared_keys:
+        if key not in self.shared_keys:
             return _cast(self._file.get_tensor(key), dtype)
-        shared = self._shared_keys[key]
+        shared = self.shared_keys[key]
         known = (self.path.parent.resolve(), shared, self._device, dtype)
         parameter = _shared_parameters.get(known)
         if parameter is None:

@@ -25,6 +25,7 @@ PLACES = ("", "checkpoints", "checkpoints/hf")
 """Where under a folder the released files may lie."""
 
 DEPTH_MODEL, DEPTH_MODEL_FILE = "depth_model", "model.pt"
+DEPTH_MODEL_PAGE = "https://huggingface.co/Ruicheng/moge-vitl"
 """MoGe's weights, which its own repository names so; expected beside the others, whose yaml does not tell."""
 
 WRAPPERS = ("state_dict", "model")
@@ -74,6 +75,11 @@ def find_release(folder: Path, configuration: Path = CONFIGURATION) -> Release:
         name: place / _named(content, f"{name}_ckpt_path", path) for name in WEIGHTS if name != DEPTH_MODEL
     }
     release = Release(known | kept, {DEPTH_MODEL: place / DEPTH_MODEL_FILE} | files, configuration)
+    if not release.files[DEPTH_MODEL].is_file():
+        raise CheckpointError(
+            f"{place} lacks {DEPTH_MODEL_FILE}, MoGe's weights, which come from elsewhere: "
+            f"put the one of {DEPTH_MODEL_PAGE} beside pipeline.yaml."
+        )
     for name in files:
         theirs = place / _named(content, f"{name}_config_path", path)
         check_numbers(theirs, read_yaml(theirs), release.settings_of(name))

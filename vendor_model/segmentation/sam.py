@@ -154,7 +154,8 @@ class SamSegmenter:
 
     @torch.inference_mode()
     def _sure_masks(self, points: np.ndarray) -> list[tuple[Tensor, float]]:
-        """(1, 1, h, w) logits and predicted IoU of each of the points' masks that is good and stable."""
+        """(1, 1, h, w) logits and predicted IoU of each of the points' masks that is good and stable; each in
+        memory of its own, so that the others are let go of."""
         answer = self._network(
             image_embeddings=self._embeddings,
             input_points=self._to_square(torch.from_numpy(points).to(self._device))[None, :, None],
@@ -163,4 +164,7 @@ class SamSegmenter:
         logits, scores = answer.pred_masks.flatten(0, 2), answer.iou_scores.flatten()
         inner, outer = ((logits > offset).sum((1, 2)) for offset in (STABILITY_OFFSET, -STABILITY_OFFSET))
         sure = (scores > LEAST_PREDICTED_IOU) & (inner > LEAST_STABILITY * outer)
-        return [(logits[index][None, None], float(scores[index])) for index in sure.nonzero()[:, 0].tolist()]
+        return [
+            (logits[index].clone()[None, None], float(scores[index]))
+            for index in sure.nonzero()[:, 0].tolist()
+        ]

@@ -4,7 +4,6 @@ They work on `bpy.context.scene` and its photo. What cannot be done is refused w
 nothing has changed then. Clicks, boxes and strokes are in `marking`, masks from images in `mask_files`.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from .properties import SAM3D_PG_prompt
 from .scene import photo as photos
 from .scene.camera import camera_of, look_through
 from .scene.reconstruction import Part, write_reconstruction
-from .selection import current_photo, find_object
+from .selection import current_photo, find_object, found_again
 from .worker.jobs import Job
 
 OnProgress = Callable[[Job], None]
@@ -27,14 +26,15 @@ OnProgress = Callable[[Job], None]
 
 @dataclass
 class Reconstruction:
-    """The reconstruction under way. Data are named, not held: undo replaces every Blender object.
+    """The reconstruction under way. Data are numbered, not held: undo replaces every Blender object.
 
-    targets: (uuid, name) of each prompt, in the order of the job's masks.
+    scene, photo: `session_uid` of each, which stays when the artist renames them. targets: (uuid, name) of
+    each prompt, in the order of the job's masks.
     """
 
     job: Job
-    scene: str
-    photo: str
+    scene: int
+    photo: int
     targets: tuple[tuple[str, str], ...]
     seed: int
     replace: bool
@@ -55,6 +55,7 @@ def load_photo(path: str | Path) -> bpy.types.Image:
     """
     image = photos.load(path)
     bpy.context.scene.sam3d.photo = image
+    marking.resume()
     return image
 
 
@@ -65,11 +66,9 @@ def add_object(name: str = "") -> SAM3D_PG_prompt:
 
 def remove_object(name: str | None = None) -> None:
     """Take an object, by default the active one, out of the photo's list; its mesh in the scene stays."""
-    prompt = find_object(name)
-    marking.give_up(prompt.uuid)
-    prompts = current_photo().sam3d
-    prompts.prompts.remove(prompts.prompts.find(prompt.name))
-    prompts.active_index = max(0, min(prompts.active_index, len(prompts.prompts) - 1))
+    uuid = find_object(name).uuid
+    marking.give_up(uuid)
+    current_photo().sam3d.remove_prompts([uuid])
 
 
 # Reconstruction
@@ -92,11 +91,17 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
             if marked
             else "No object is marked yet; click one in the photo, or add a mask."
         )
+    marking.find_masks(wait=False)
     shapes = image.sam3d.shapes()
     for prompt in prompts:
         _check_shape(prompt, shapes.get(prompt.uuid))
+    client = session.client()
+    if session.is_outdated():
+        raise ArtistError(
+            "The worker is still busy with the model or Python chosen before; wait for it, or cancel first."
+        )
     settings = bpy.context.scene.sam3d
-    job = session.client().reconstruct(
+    job = client.reconstruct(
         photos.content(image),
         [shapes[prompt.uuid].mask for prompt in prompts],
         seed=settings.seed,
@@ -108,8 +113,8 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
     )
     reconstruction = Reconstruction(
         job,
-        bpy.context.scene.name,
-        image.name,
+        bpy.context.scene.session_uid,
+        image.session_uid,
         tuple((prompt.uuid, prompt.name) for prompt in prompts),
         settings.seed,
         replace,
@@ -121,7 +126,7 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
 def _check_shape(prompt: SAM3D_PG_prompt, shape: Shape | None) -> None:
     """Raise ArtistError unless the object has a mask that is up to date and holds something."""
     if not prompt.is_current:
-        reason = prompt.message or "Its mask is still being found"
+        reason = prompt.message or "Its mask is still being found; try again in a moment"
     elif shape is None:
         reason = prompt.message or "No click is on it"
     elif shape.area < masks.SMALLEST_MASK:
@@ -135,10 +140,11 @@ def finish_reconstruction() -> list[bpy.types.Object]:
     """Write the objects of the reconstruction that is over. Raises ArtistError if it failed."""
     run = reconstruction
     result = session.result_of(run.job)
-    scene, image = bpy.data.scenes.get(run.scene), bpy.data.images.get(run.photo)
-    if scene is None or image is None:
-        raise ArtistError(f"“{run.photo}” is gone from the file; load it and reconstruct again.")
-    scene.sam3d.stage_seconds = json.dumps(result.seconds)
+    scene, image = found_again(bpy.data.scenes, run.scene), found_again(bpy.data.images, run.photo)
+    if image is None:
+        raise ArtistError("The photo is gone from the file; load it and reconstruct again.")
+    if scene is None:
+        raise ArtistError("The scene that the objects were for is gone from the file; reconstruct again.")
     scene.sam3d.peak_memory_mb = result.peak_memory / 2**20
     parts = [
         Part(uuid, name, surface) for (uuid, name), surface in zip(run.targets, result.objects, strict=True)

@@ -13,9 +13,9 @@ import numpy as np
 from . import session
 from .core import masks
 from .core.errors import ArtistError
-from .properties import SAM3D_PG_photo, SAM3D_PG_prompt
+from .properties import SAM3D_PG_prompt
 from .scene import photo as photos
-from .selection import current_photo, find_object
+from .selection import current_photo, find_object, found_again
 from .worker.jobs import FoundObject, Job
 
 SAME_OBJECT = 0.7
@@ -24,10 +24,10 @@ SAME_OBJECT = 0.7
 
 @dataclass(frozen=True)
 class Search:
-    """The search for objects under way, in the photo of that name. text: what is looked for, '' for all."""
+    """The search for objects under way. photo: its `session_uid`; text: what is looked for, '' for all."""
 
     job: Job
-    photo: str
+    photo: int
     text: str
 
 
@@ -52,23 +52,23 @@ def start_finding(text: str = "") -> Job:
     if is_finding():
         raise ArtistError("Objects are being looked for already; wait for that, or cancel it first.")
     job = session.client().find_objects(photos.content(image), text.strip(), session.segmenter())
-    search = Search(job, image.name, text.strip())
+    search = Search(job, image.session_uid, text.strip())
     return session.follow(job, lambda job: None)
 
 
 def finish_finding() -> list[SAM3D_PG_prompt]:
     """List what the search that is over has found. Raises ArtistError if it failed or found nothing new."""
     found = session.result_of(search.job)
-    image = bpy.data.images.get(search.photo)
+    image = found_again(bpy.data.images, search.photo)
     if image is None:
-        raise ArtistError(f"“{search.photo}” is gone from the file; load it and look again.")
+        raise ArtistError("The photo that was searched is gone from the file; load it and look again.")
     photo = image.sam3d
     objects = {prompt.uuid for prompt in photo.prompts if not prompt.is_proposal}
     new = _unknown(found, [shape.whole for uuid, shape in photo.shapes().items() if uuid in objects])
     if not new:
         wanted = f"“{search.text}”" if search.text else "object"
         raise ArtistError(f"No new {wanted} was found in the photo; click on what you want instead.")
-    _remove(photo, [prompt.name for prompt in photo.prompts if prompt.is_proposal])
+    photo.remove_prompts([prompt.uuid for prompt in photo.prompts if prompt.is_proposal])
     first = len(photo.prompts)
     for number, one in enumerate(new, start=1):
         prompt = photo.new_prompt(f"{search.text} {number}" if search.text else "")
@@ -85,7 +85,7 @@ def keep_proposals(name: str | None = None) -> None:
 
 def drop_proposals(name: str | None = None) -> None:
     """Take a proposal out of the list; by default all of them."""
-    _remove(current_photo().sam3d, [prompt.name for prompt in _proposals(name)])
+    current_photo().sam3d.remove_prompts([prompt.uuid for prompt in _proposals(name)])
 
 
 def is_finding() -> bool:
@@ -105,12 +105,6 @@ def _proposals(name: str | None) -> list[SAM3D_PG_prompt]:
         what = f"“{name}” is no proposal" if name else "There is no proposal"
         raise ArtistError(f"{what}; find objects first.")
     return found
-
-
-def _remove(photo: SAM3D_PG_photo, names: list[str]) -> None:
-    for name in names:
-        photo.prompts.remove(photo.prompts.find(name))
-    photo.active_index = max(0, min(photo.active_index, len(photo.prompts) - 1))
 
 
 def _unknown(found: list[FoundObject], known: list[np.ndarray]) -> list[FoundObject]:

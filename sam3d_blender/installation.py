@@ -24,8 +24,10 @@ def install_environment() -> Task:
 
 def use_python(path: str | Path) -> Task:
     """Have the worker run in this Python from now on; the task tells whether it is fit."""
+    check = _start(lambda: environment.check_python(Path(path)))
     preferences().python = str(path)
-    return _start(lambda: environment.check_python(Path(path)))
+    bpy.context.preferences.is_dirty = True  # else they are not saved
+    return check
 
 
 def is_under_way() -> bool:

@@ -128,4 +128,5 @@ def _take(made: Release, task: Task) -> None:
             told.segmenter = made.name
         else:
             told.model = made.name
-        preferences().token = ""
+        told.token = ""
+        bpy.context.preferences.is_dirty = True  # else they are not saved

@@ -18,7 +18,7 @@ from .core.errors import ArtistError
 from .core.state import Box, check_box, check_click
 from .properties import SAM3D_PG_prompt
 from .scene import photo as photos
-from .selection import current_photo, find_object
+from .selection import current_photo, find_object, found_again
 from .worker.jobs import Job, JobState
 
 ALL_EXCLUDE = "All clicks exclude, so nothing is selected; click on the object itself."
@@ -30,7 +30,10 @@ _segmentations: dict[str, tuple[str, Job]] = {}
 """By prompt: the key of the clicks whose mask is on its way, and the job that brings it."""
 
 _found: dict[tuple, str] = {}
-"""The last masks that were found, by worker, segmenter, photo, its file and clicks: for undo and redo."""
+"""The last masks that were found, by worker, segmenter, photo, its file and clicks: for undo and redo.
+
+'' where nothing was found.
+"""
 
 
 def add_click(
@@ -115,6 +118,19 @@ def find_masks(wait: bool = True) -> None:
         session.result_of(session.wait(job))
 
 
+def resume() -> None:
+    """In a window, have the masks found that the photo's clicks still lack: after undo, or loading it.
+
+    Elsewhere who needs the masks asks for them. Without a worker to ask, that is printed.
+    """
+    if bpy.app.background or bpy.context.scene.sam3d.photo is None:
+        return
+    try:
+        find_masks(wait=False)
+    except ArtistError as error:
+        print(f"SAM 3D: {error}")
+
+
 def give_up(uuid: str) -> None:
     """Let go of the mask that is on its way for a prompt."""
     _, job = _segmentations.pop(uuid, ("", None))
@@ -155,7 +171,7 @@ def _marked(name: str | None, wait: bool) -> Iterator[SAM3D_PG_prompt]:
 def _segment(image: bpy.types.Image, prompt: SAM3D_PG_prompt) -> Job | None:
     key = prompt.key
     asked_key, job = _segmentations.get(prompt.uuid, ("", None))
-    if job and asked_key == key:
+    if job and job.is_awaited and asked_key == key:
         return job
     give_up(prompt.uuid)
     prompt.message = ""
@@ -165,9 +181,9 @@ def _segment(image: bpy.types.Image, prompt: SAM3D_PG_prompt) -> Job | None:
         return None
     client = session.client()
     segmenter = session.segmenter()
-    known = (client, segmenter, image.name, image.sam3d.file_digest, key)
+    known = (client, segmenter, image.session_uid, image.sam3d.file_digest, key)
     if known in _found:
-        prompt.mask, prompt.mask_key = _found[known], key
+        _show(prompt, _found[known])
         return None
     job = client.segment(
         photos.content(image),
@@ -182,18 +198,27 @@ def _segment(image: bpy.types.Image, prompt: SAM3D_PG_prompt) -> Job | None:
 
 
 def _take_mask(known: tuple, uuid: str, job: Job) -> None:
-    _, _, photo_name, _, key = known
+    _, _, photo, _, key = known
     if _segmentations.get(uuid) == (key, job):
         del _segmentations[uuid]
-    image = bpy.data.images.get(photo_name)
+    image = found_again(bpy.data.images, photo)
     prompt = next((p for p in image.sam3d.prompts if p.uuid == uuid), None) if image else None
     if prompt is None or prompt.key != key:
         return
-    if job.state == JobState.DONE and job.result.any():
-        prompt.mask, prompt.mask_key, prompt.message = masks.pack(job.result), key, ""
-        _remember(known, prompt.mask)
+    if job.state == JobState.DONE:
+        mask = masks.pack(job.result) if job.result.any() else ""
+        _show(prompt, mask)
+        _remember(known, mask)
     elif job.state != JobState.CANCELLED:
-        prompt.message = job.error or NOTHING_FOUND
+        prompt.message = job.error
+
+
+def _show(prompt: SAM3D_PG_prompt, mask: str) -> None:
+    """Give a prompt what its clicks and box have brought."""
+    if mask:
+        prompt.mask, prompt.mask_key, prompt.message = mask, prompt.key, ""
+    else:
+        prompt.message = NOTHING_FOUND
 
 
 def _remember(known: tuple, mask: str) -> None:

@@ -35,8 +35,8 @@ def add_masks(folder: str | Path) -> list[SAM3D_PG_prompt]:
     The photo itself, if it lies there, is left out. Nothing is added when one of the files is no mask.
     """
     folder = Path(bpy.path.abspath(str(folder)))
-    photo = Path(bpy.path.abspath(current_photo().filepath))
-    files = [path for path in _image_files(folder) if path != photo]
+    photo = Path(bpy.path.abspath(current_photo().filepath)).resolve()
+    files = [path for path in _image_files(folder) if path.resolve() != photo]
     if not files:
         raise ArtistError(
             f"There are no image files in “{folder}”; choose a folder with one mask per object."

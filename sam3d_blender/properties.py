@@ -1,6 +1,7 @@
 """What the add-on keeps: prompts with their photo, settings with the scene, set-up in the preferences."""
 
 import uuid
+from collections.abc import Collection
 
 import bpy
 from bpy.props import (
@@ -16,7 +17,7 @@ from bpy.props import (
 
 from .core.shapes import Marked, Shape, shapes
 from .core.state import Box, Click, object_color, prompt_key
-from .scene.photo import remember_file
+from .scene.photo import adopt
 from .worker import releases
 
 ADDON_ID = __package__.rpartition(".")[0] or __package__
@@ -156,7 +157,10 @@ class SAM3D_PG_photo(bpy.types.PropertyGroup):
     )
 
     def new_prompt(self, name: str = "") -> SAM3D_PG_prompt:
-        """Append a prompt with a name and colour of its own, and make it the active one."""
+        """Append a prompt with a name and colour of its own, and make it the active one.
+
+        From then on the photo is saved with the file, also when another one is worked on.
+        """
         number = len(self.prompts) + 1
         while not name or name in self.prompts:
             name = f"Object {number}"
@@ -168,7 +172,15 @@ class SAM3D_PG_photo(bpy.types.PropertyGroup):
         prompt = self.prompts.add()
         prompt.name, prompt.uuid, prompt.color = name, uuid.uuid4().hex, object_color(index)
         self.active_index = len(self.prompts) - 1
+        self.id_data.use_fake_user = True
         return prompt
+
+    def remove_prompts(self, uuids: Collection[str]) -> None:
+        """Take prompts out of the list."""
+        for index in reversed(range(len(self.prompts))):
+            if self.prompts[index].uuid in uuids:
+                self.prompts.remove(index)
+        self.active_index = max(0, min(self.active_index, len(self.prompts) - 1))
 
     def shapes(self) -> dict[str, Shape]:
         """By uuid, the shape of every prompt that has a mask; the same objects until a mask changes."""
@@ -192,7 +204,7 @@ def _shapes_of(prompts: list[SAM3D_PG_prompt], smaller_wins: bool) -> dict[str, 
 class SAM3D_PG_scene(bpy.types.PropertyGroup):
     """`Scene.sam3d`: which photo is worked on, how to reconstruct it, and what the last run took.
 
-    stage_seconds: JSON, seconds by stage of `protocol.STAGES`; peak_memory_mb: of the worker.
+    peak_memory_mb: of the worker.
     """
 
     photo: PointerProperty(
@@ -230,7 +242,6 @@ class SAM3D_PG_scene(bpy.types.PropertyGroup):
         default=True,
         description="Move each object afterwards until its outline fits its mask; takes longer",
     )
-    stage_seconds: StringProperty()
     peak_memory_mb: FloatProperty()
 
 
@@ -282,7 +293,7 @@ class Preferences:
 def show_photo(photo: bpy.types.Image | None) -> None:
     """Let every Image Editor of the window show the photo that is worked on."""
     if photo and not photo.sam3d.file_digest:
-        remember_file(photo)
+        adopt(photo)
     screen = bpy.context.screen
     for area in screen.areas if photo and screen else ():
         if area.type == "IMAGE_EDITOR":

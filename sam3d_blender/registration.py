@@ -40,6 +40,8 @@ def register() -> None:
 
 
 def unregister() -> None:
+    click_tool.unregister()
+    operators.unregister()
     overlay.unregister()
     thumbnails.unregister()
     handlers.unregister()

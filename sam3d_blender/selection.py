@@ -1,5 +1,7 @@
 """What is being worked on: the scene's photo, and the object of it that is named or active."""
 
+from collections.abc import Iterable
+
 import bpy
 
 from .core.errors import ArtistError
@@ -14,10 +16,24 @@ def current_photo() -> bpy.types.Image:
     return image
 
 
+def found_again(blocks: Iterable[bpy.types.ID], session_uid: int) -> bpy.types.ID | None:
+    """Of `bpy.data.images` or the like, the one with that `session_uid`, whatever it is called by now.
+
+    None when it is gone. Undo keeps the number; loading a file gives new ones.
+    """
+    return next((block for block in blocks if block.session_uid == session_uid), None)
+
+
 def find_object(name: str | None = None) -> SAM3D_PG_prompt:
-    """An object of the photo, by default the active one. Raises ArtistError when there is none such."""
+    """An object of the photo, by default the active one.
+
+    Raises ArtistError when there is none such, or several have the name: the list lets them be called alike.
+    """
     prompts = current_photo().sam3d
-    prompt = prompts.active if name is None else prompts.prompts.get(name)
+    named = [prompt for prompt in prompts.prompts if prompt.name == name]
+    if len(named) > 1:
+        raise ArtistError(f"{len(named)} objects of the photo are called “{name}”; rename all but one.")
+    prompt = prompts.active if name is None else next(iter(named), None)
     if prompt is None:
         wanted = "that object" if name is None else f"“{name}”"
         raise ArtistError(f"The photo has no object {wanted}; add an object first.")

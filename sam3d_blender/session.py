@@ -71,20 +71,28 @@ def needed_python() -> Path:
 
 
 def client() -> WorkerClient:
-    """The worker, a new one when Python or model have changed. Raises ArtistError without a Python."""
+    """The worker; a new one when Python or model have changed, but not while the present one is busy.
+
+    Raises ArtistError without a Python.
+    """
     global _client, _client_facts
     facts = (needed_python(), checkpoint())
-    if _client is None or facts != _client_facts:
+    if _client is None or (facts != _client_facts and not _client.is_busy):
         stop_worker()
         _client, _client_facts = WorkerClient(*facts), facts
     return _client
+
+
+def is_outdated() -> bool:
+    """Whether the worker has another Python or model than those chosen by now."""
+    return _client is not None and _client_facts != (needed_python(), checkpoint())
 
 
 def follow(job: Job | Task, on_over: Callable) -> Job | Task:
     """Call `on_over(job)` on the main thread once the job is over; returns the job."""
     _outcomes[job] = on_over
     if not bpy.app.background and not bpy.app.timers.is_registered(_tick):
-        bpy.app.timers.register(_tick, first_interval=POLL_SECONDS)
+        bpy.app.timers.register(_tick, first_interval=POLL_SECONDS, persistent=True)
     return job
 
 
@@ -150,7 +158,7 @@ def _tick() -> float | None:
         _client.poll()
     _deliver()
     redraw()
-    return POLL_SECONDS if _outcomes else None
+    return POLL_SECONDS if _outcomes or (_client and _client.is_busy) else None
 
 
 def _deliver() -> None:

@@ -1,7 +1,6 @@
 """Which way up a photo is: the one EXIF tag that Blender ignores when it loads an image."""
 
 import struct
-from pathlib import Path
 
 import numpy as np
 
@@ -10,9 +9,8 @@ _MARKERS = ((b"Exif\0\0", 6), (b"eXIf", 4), (b"EXIF", 8))
 """Before the TIFF header in JPEG, in PNG and in WebP (there with a four-byte length), and how far."""
 
 
-def orientation(path: Path) -> int:
-    """The EXIF orientation 1..8 of a JPEG, PNG, WebP or TIFF file; 1, upright, where none is told."""
-    data = path.read_bytes()
+def orientation(data: bytes) -> int:
+    """The EXIF orientation 1..8 of a JPEG, PNG, WebP or TIFF file's bytes; 1, upright, where none is told."""
     starts = [0, *(data.find(marker) + skip for marker, skip in _MARKERS if marker in data)]
     for start in starts:
         order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[start : start + 4])

@@ -14,31 +14,38 @@ from ..core.errors import ArtistError
 SMALLEST_SIDE = 16
 """Pixels; a smaller picture is a mistake, not a photo of objects."""
 
+_rgb: tuple[tuple, np.ndarray] | None = None
+"""The last photo whose `rgb` was made, by what it is known by, and that."""
+
 
 def load(path: str | Path) -> bpy.types.Image:
     """The image of a photo file, upright; one that is loaded already is used again, brought up to date.
 
     Where its file has changed since, masks of clicks count as out of date; with another size it becomes an
-    image of its own beside the former. Blender ignores the EXIF orientation: pixels of a turned photo are
-    turned here, and packed. Raises ArtistError when the file is missing, no still image, or too small.
+    image of its own beside the former. Raises ArtistError when the file is missing, no still image, or too
+    small.
     """
     image, is_new = _open(path)
+    if not is_new and trouble(image):
+        image.reload()  # its file may be back
     try:
         check(image)
     except ArtistError:
         if is_new:
             bpy.data.images.remove(image)
         raise
-    if is_new:
-        _turn_upright(image)
-        remember_file(image)
-    elif is_changed(image):
-        image = _renewed(image)
+    if is_changed(image):
+        return _renewed(image)
+    adopt(image)
     return image
 
 
-def remember_file(image: bpy.types.Image) -> None:
-    """Note what the photo's file holds now; `is_changed` compares with it."""
+def adopt(image: bpy.types.Image) -> None:
+    """Make an image a photo: upright, with a note of what its file holds now, for `is_changed` to compare.
+
+    Blender ignores the EXIF orientation: pixels of a turned photo are turned here, and packed.
+    """
+    _turn_upright(image)
     path = _file(image)
     image.sam3d.file_digest = _digest(path) if path else ""
 
@@ -68,16 +75,29 @@ def check(image: bpy.types.Image) -> None:
         )
 
 
+def trouble(image: bpy.types.Image) -> str:
+    """Why the image has no pixels to show, in words; '' when it has."""
+    if image.source == "MOVIE":
+        return f"“{image.name}” is animated; save one frame of it as PNG or JPEG and load that."
+    if all(image.size):
+        return ""
+    if image.source == "FILE" and not image.packed_file and not _file(image):
+        return (
+            f"The file of “{image.name}” is missing; put it back and load it again, "
+            "or choose File › External Data › Find Missing Files."
+        )
+    return (
+        f"“{image.name}” is no single picture that Blender can read: it may be cut off, or an EXR of "
+        "several layers as Cryptomatte is; save it as PNG or JPEG and load that."
+    )
+
+
 def size(image: bpy.types.Image) -> tuple[int, int]:
     """(height, width) in pixels. Raises ArtistError when the image has no pixels to show."""
-    if image.source == "MOVIE":
-        raise ArtistError(f"“{image.name}” is animated; save one frame of it as PNG or JPEG and load that.")
+    sentence = trouble(image)
+    if sentence:
+        raise ArtistError(sentence)
     width, height = image.size
-    if not width or not height:
-        raise ArtistError(
-            f"“{image.name}” is no single picture that Blender can read: it may be cut off, or an EXR of "
-            "several layers as Cryptomatte is; save it as PNG or JPEG and load that."
-        )
     return height, width
 
 
@@ -89,15 +109,21 @@ def pixels(image: bpy.types.Image) -> np.ndarray:
     return values.reshape(height, width, 4)[::-1]
 
 
-def display_colors(image: bpy.types.Image) -> np.ndarray:
-    """(H, W, 3) float32 sRGB, top row first."""
-    colors = pixels(image)[..., :3]
+def display_colors(image: bpy.types.Image, step: int = 1) -> np.ndarray:
+    """(h, w, 3) float32 sRGB of every step-th pixel each way, top row first."""
+    colors = pixels(image)[::step, ::step, :3]
     return srgb_from_linear(colors) if image.is_float else colors
 
 
 def rgb(image: bpy.types.Image) -> np.ndarray:
-    """(H, W, 3) uint8 sRGB, top row first."""
-    return np.rint(np.clip(display_colors(image), 0.0, 1.0) * 255).astype(np.uint8)
+    """(H, W, 3) uint8 sRGB, top row first; not to be written to."""
+    global _rgb
+    known = (image.session_uid, image.sam3d.file_digest, image.colorspace_settings.name, size(image))
+    if not image.sam3d.file_digest or image.is_dirty:
+        return _converted(image)
+    if _rgb is None or _rgb[0] != known:
+        _rgb = known, _converted(image)
+    return _rgb[1]
 
 
 def content(image: bpy.types.Image) -> Path | np.ndarray:
@@ -108,6 +134,8 @@ def content(image: bpy.types.Image) -> Path | np.ndarray:
     check_unchanged(image)
     path = _file(image)
     is_as_filed = path and image.source == "FILE" and not image.is_dirty and not image.is_float
+    if is_as_filed and not image.packed_file:
+        is_as_filed = _orientation_of(path, *_facts(path)) == 1  # else it was not turned here, and looks so
     return path if is_as_filed else rgb(image)
 
 
@@ -138,6 +166,10 @@ def write_mask(path: Path, mask: np.ndarray) -> None:
         bpy.data.images.remove(image)
 
 
+def _converted(image: bpy.types.Image) -> np.ndarray:
+    return np.rint(np.clip(display_colors(image), 0.0, 1.0) * 255).astype(np.uint8)
+
+
 def _file(image: bpy.types.Image) -> Path | None:
     path = Path(bpy.path.abspath(image.filepath, library=image.library)) if image.filepath else None
     return path if path and path.is_file() else None
@@ -151,17 +183,15 @@ def _renewed(image: bpy.types.Image) -> bpy.types.Image:
     except ArtistError:
         bpy.data.images.remove(new)
         raise
-    _turn_upright(new)
+    adopt(new)
     texts = [text for prompt in image.sam3d.prompts for text in (prompt.mask, prompt.added, prompt.erased)]
     if any(masks.size_of(text) != size(new) for text in texts if text):
-        remember_file(new)
         return new
     bpy.data.images.remove(new)
     if image.packed_file:
         image.unpack(method="REMOVE")
     image.reload()
-    _turn_upright(image)
-    remember_file(image)
+    adopt(image)
     for prompt in image.sam3d.prompts:
         if prompt.mask_key:
             prompt.mask_key = f"of {image.sam3d.file_digest}"
@@ -169,14 +199,25 @@ def _renewed(image: bpy.types.Image) -> bpy.types.Image:
 
 
 def _digest(path: Path) -> str:
+    return _digest_of(path, *_facts(path))
+
+
+def _facts(path: Path) -> tuple[int, int]:
+    """What changes with a file's content, and is read more quickly."""
     facts = path.stat()
-    return _digest_of(path, facts.st_mtime_ns, facts.st_size)
+    return facts.st_mtime_ns, facts.st_size
 
 
 @functools.lru_cache(maxsize=16)
 def _digest_of(path: Path, *_facts: int) -> str:
     """Of the file's content, which is read again only when the facts have changed."""
     return hashlib.sha1(path.read_bytes()).hexdigest()
+
+
+@functools.lru_cache(maxsize=16)
+def _orientation_of(path: Path, *_facts: int) -> int:
+    """As `exif.orientation` of the file's content, which is read again only when the facts have changed."""
+    return exif.orientation(path.read_bytes())
 
 
 def _open(path: str | Path) -> tuple[bpy.types.Image, bool]:
@@ -196,7 +237,12 @@ def _opened(path: Path, check_existing: bool) -> bpy.types.Image:
 
 
 def _turn_upright(image: bpy.types.Image) -> None:
-    orientation = exif.orientation(Path(bpy.path.abspath(image.filepath)))
+    """Turn the image as what it was read from asks; one that was painted on is left as the artist has it."""
+    path = _file(image)
+    if trouble(image) or image.source != "FILE" or image.is_dirty or not (image.packed_file or path):
+        return
+    packed = image.packed_file
+    orientation = exif.orientation(packed.data) if packed else _orientation_of(path, *_facts(path))
     if orientation == 1:
         return
     turned = np.ascontiguousarray(exif.upright(pixels(image), orientation)[::-1])

@@ -44,17 +44,18 @@ def write_reconstruction(
     """Write the objects and the camera of a photo into the scene; the objects, in the order of the parts.
 
     An object of an earlier run is updated in place while nobody has touched it; one that the artist
-    has worked on stays, and the new one is added beside it, unless `replace`.
+    has worked on stays, and the new one is added beside it, unless `replace`. One that is in Edit Mode or
+    another mode of its own stays in any case: Blender gives it no other mesh.
     """
     collection = collection_of(scene, photo)
     farthest = max(part.surface.translation[2] + part.surface.scale.max() for part in parts)
     camera = match_camera(scene, collection, photo, intrinsics, farthest)
     _ensure_light(scene, collection)
-    bpy.context.view_layer.update()
+    _evaluate(scene)
     follow = moved_by(camera)
     is_first = not any(obj.type == "MESH" and obj.sam3d.photo for obj in scene.objects)
     written = [_write_object(scene, collection, photo, part, follow, seed, replace) for part in parts]
-    bpy.context.view_layer.update()
+    _evaluate(scene)
     for obj in written:
         touched.seal(obj)
     if is_first:
@@ -72,7 +73,9 @@ def _write_object(scene, collection, photo, part, follow, seed, replace) -> bpy.
     centre = objects.centre_of(surface.vertices)
     mesh = objects.build_mesh(part.name, surface.vertices - centre, surface.faces, surface.colors)
     earlier = results_of(scene, part.prompt)
-    replaceable = [obj for obj in earlier if replace or not touched.is_touched(obj)]
+    replaceable = [
+        obj for obj in earlier if obj.mode == "OBJECT" and (replace or not touched.is_touched(obj))
+    ]
     if replaceable:
         obj = replaceable[-1]
         old_mesh, obj.data = obj.data, mesh
@@ -87,6 +90,12 @@ def _write_object(scene, collection, photo, part, follow, seed, replace) -> bpy.
     record = obj.sam3d
     record.prompt, record.photo, record.seed, record.mask_iou = part.prompt, photo, seed, surface.mask_iou
     return obj
+
+
+def _evaluate(scene: bpy.types.Scene) -> None:
+    """Bring the matrices of the scene's objects up to date, also where no window shows the scene."""
+    for layer in scene.view_layers:
+        layer.update()
 
 
 def _ensure_light(scene: bpy.types.Scene, collection: bpy.types.Collection) -> None:

@@ -68,8 +68,7 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
         return {"RUNNING_MODAL"}
 
     def modal(self, context, event):
-        is_alive = self._held is pointer.pointer and self._area in context.screen.areas[:]
-        if not is_alive or self._area.type != "IMAGE_EDITOR" or context.scene.sam3d.photo is None:
+        if not self._is_alive(context):
             return self._end(context)
         screen = Screen(context, self._region)
         mouse = event.mouse_x - self._region.x, event.mouse_y - self._region.y
@@ -108,13 +107,16 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
             bpy.ops.ed.undo_push(message="Choose Object")
             return
         place = screen.photo_place(*mouse)
-        self._drag = SimpleNamespace(kind=kind, mouse=mouse, place=place, points=[place])
+        self._drag = SimpleNamespace(kind=kind, mouse=mouse, place=place, points=[place], begun=[])
         if kind in BRUSHES:
             self._begin_stroke(context, screen)
 
     def _begin_stroke(self, context, screen: Screen) -> None:
         prompts = context.scene.sam3d.photo.sam3d
-        prompt = prompts.active or prompts.new_prompt()
+        prompt = prompts.active
+        if prompt is None:
+            prompt = prompts.new_prompt()
+            self._drag.begun = [prompt.uuid]
         height, width = photos.size(context.scene.sam3d.photo)
         shape = prompts.shapes().get(prompt.uuid)
         self._drag.radius = _brush_radius(context, screen)
@@ -136,19 +138,19 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
             if drag.kind in BRUSHES:
                 drag.points.append(place)
                 self._paint(drag.points[-2:])
-            elif drag.kind == "ADD" and (self._held.box or _is_dragged(context, drag.mouse, mouse)):
+            elif drag.kind == "ADD" and (self._held.box or _is_dragged(context, event, drag.mouse, mouse)):
                 self._held.box = (*drag.place, *place)
             self._held.place = place
         elif event.type == "LEFTMOUSE" and event.value == "RELEASE":
-            self._finish_drag()
+            self._finish_drag(context)
         elif event.type in {"ESC", "RIGHTMOUSE"} and event.value == "PRESS":
-            self._drop()
+            self._drop(context)
         self._region.tag_redraw()
         return {"RUNNING_MODAL"}
 
-    def _finish_drag(self) -> None:
+    def _finish_drag(self, context) -> None:
         drag, box = self._drag, self._held.box
-        self._drop()
+        self._drop(context)
         if drag.kind in BRUSHES:
             erase = drag.kind == "ERASE"
             self._do(
@@ -160,7 +162,10 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
             self._do("Add Click", marking.add_click, *drag.place, drag.kind == "ADD", wait=False)
         self._area.tag_redraw()
 
-    def _drop(self) -> None:
+    def _drop(self, context) -> None:
+        """Forget what is being drawn, with the object that was begun to show it."""
+        if self._drag.begun:
+            context.scene.sam3d.photo.sam3d.remove_prompts(self._drag.begun)
         self._drag = self._held.stroke = self._held.box = None
 
     def _hover(self, context, screen: Screen, mouse) -> None:
@@ -214,6 +219,14 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
         else:
             bpy.ops.ed.undo_push(message=message)
 
+    def _is_alive(self, context) -> bool:
+        """Whether nobody has ended the tool, and its editor still shows the photo."""
+        if self._held is not pointer.pointer or self._area not in context.screen.areas[:]:
+            return False
+        photo = context.scene.sam3d.photo
+        is_photos_editor = self._area.type == "IMAGE_EDITOR" and self._area.spaces.active.image == photo
+        return is_photos_editor and photo is not None and not photos.trouble(photo)
+
     def _is_over_photo_editor(self, event) -> bool:
         """Whether the mouse is over the photo's region; the sidebar may lie on top of it."""
         under = [
@@ -231,6 +244,16 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
         for area in context.screen.areas:
             area.tag_redraw()
         return {"FINISHED"}
+
+
+def unregister() -> None:
+    """End the tool if it runs, as Blender does not tell an operator that its class goes."""
+    if pointer.pointer is None:
+        return
+    pointer.pointer = None
+    for window in bpy.context.window_manager.windows:
+        window.cursor_modal_restore()
+        window.workspace.status_text_set(None)
 
 
 def _draw_hints(header, context) -> None:
@@ -252,6 +275,8 @@ def _radius_step(event) -> float:
     return 0.0
 
 
-def _is_dragged(context, start, now) -> bool:
-    threshold = context.preferences.inputs.drag_threshold_mouse * context.preferences.system.ui_scale
+def _is_dragged(context, event, start, now) -> bool:
+    inputs = context.preferences.inputs
+    threshold = inputs.drag_threshold_tablet if event.is_tablet else inputs.drag_threshold_mouse
+    threshold *= context.preferences.system.ui_scale
     return max(abs(now[0] - start[0]), abs(now[1] - start[1])) > threshold

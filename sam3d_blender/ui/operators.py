@@ -8,6 +8,7 @@ from bpy.props import BoolProperty, StringProperty
 
 from .. import actions, depth_files, installation, session
 from ..core.errors import ArtistError
+from ..scene import photo as photos
 from ..worker import environment
 from ..worker.jobs import JobState
 from ..worker.task import Task
@@ -34,6 +35,16 @@ class Action:
         return {"FINISHED"}
 
 
+_timers: list[bpy.types.Timer] = []
+"""Of the windows in which jobs go on."""
+
+
+def unregister() -> None:
+    """Stop the timers of jobs that go on, as Blender does not tell an operator that its class goes."""
+    while _timers:
+        bpy.context.window_manager.event_timer_remove(_timers.pop())
+
+
 class RunsJob(Action):
     """An action that in a window goes on while Blender stays usable, until Esc; elsewhere it is waited for.
 
@@ -52,6 +63,7 @@ class RunsJob(Action):
             self.report({"ERROR"}, str(error))
             return {"CANCELLED"}
         self._timer = context.window_manager.event_timer_add(0.1, window=context.window)
+        _timers.append(self._timer)
         context.window_manager.modal_handler_add(self)
         return {"RUNNING_MODAL"}
 
@@ -61,7 +73,7 @@ class RunsJob(Action):
             return {"RUNNING_MODAL"}
         if event.type != "TIMER" or not self._job.is_over:
             return {"PASS_THROUGH"}
-        context.window_manager.event_timer_remove(self._timer)
+        self._stop_timer(context)
         if self._job.state == JobState.CANCELLED:
             self.report({"INFO"}, f"{self.bl_label} cancelled")
             return {"CANCELLED"}
@@ -73,17 +85,22 @@ class RunsJob(Action):
         return {"FINISHED"}
 
     def cancel(self, context):
-        context.window_manager.event_timer_remove(self._timer)
+        self._stop_timer(context)
         session.cancel(self._job)
+
+    def _stop_timer(self, context):
+        _timers.remove(self._timer)
+        context.window_manager.event_timer_remove(self._timer)
 
 
 class NeedsPhoto:
     @classmethod
     def poll(cls, context):
-        if context.scene.sam3d.photo is None:
-            cls.poll_message_set("Load a photo first")
-            return False
-        return True
+        photo = context.scene.sam3d.photo
+        missing = photos.trouble(photo) if photo else "Load a photo first"
+        if missing:
+            cls.poll_message_set(missing)
+        return not missing
 
 
 class PicksFile:

@@ -13,6 +13,7 @@ from gpu_extras.batch import batch_for_shader
 
 from ..core.colors import linear_from_srgb
 from ..core.shapes import Shape, bounds_of
+from ..scene import photo as photos
 from . import marks, pointer
 from .screen import Screen
 
@@ -99,6 +100,8 @@ def draw() -> None:
     context = bpy.context
     photo = context.scene.sam3d.photo
     if photo is None or context.space_data.image != photo or not context.space_data.overlay.show_overlays:
+        return
+    if photos.trouble(photo):
         return
     prompts = photo.sam3d
     shapes = prompts.shapes()

@@ -16,7 +16,7 @@ class SAM3D_UL_prompts(bpy.types.UIList):
     ):
         shape = data.shapes().get(item.uuid)
         row = layout.row(align=True)
-        if shape:
+        if shape and not photos.trouble(data.id_data):
             row.label(text="", icon_value=thumbnails.icon(data.id_data, item.uuid, shape))
         else:
             row.label(text="", icon="BLANK1")
@@ -98,19 +98,24 @@ class PhotoPanel:
         if settings.photo is None:
             layout.label(text="Load a photo, then click its objects", icon="INFO")
             return
-        if photos.is_changed(settings.photo):
-            draw_changed(layout, settings.photo)
+        draw_trouble(layout, settings.photo)
         draw_objects(layout, settings.photo.sam3d)
         if context.area and context.area.type == "IMAGE_EDITOR":
             draw_marking(layout, settings)
         draw_active(layout, settings.photo.sam3d)
 
 
-def draw_changed(layout, photo) -> None:
-    """That the photo's file is another than the one that is shown, and the way on."""
-    draw_sentence(layout, "The photo has changed on disk since it was loaded.", icon="ERROR")
+def draw_trouble(layout, photo) -> None:
+    """That the photo cannot be shown, or its file is another than the one that is shown, and the way on."""
+    sentence = photos.trouble(photo)
+    if not sentence and photos.is_changed(photo):
+        sentence = "The photo has changed on disk since it was loaded."
+    if not sentence:
+        return
+    draw_sentence(layout, sentence, icon="ERROR")
     layout.operator_context = "EXEC_DEFAULT"
-    layout.operator("sam3d.load_photo", text="Load It Again", icon="FILE_REFRESH").filepath = photo.filepath
+    again = layout.operator("sam3d.load_photo", text="Load It Again", icon="FILE_REFRESH")
+    again.filepath = bpy.path.abspath(photo.filepath, library=photo.library)
     layout.operator_context = "INVOKE_DEFAULT"
 
 

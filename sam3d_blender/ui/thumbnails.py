@@ -17,11 +17,11 @@ LONGEST_SIDE = 1024
 """Of the photo from which icons are taken."""
 
 _previews = None
-_drawn: dict[str, np.ndarray] = {}
-"""By prompt: the mask that its icon shows."""
+_drawn: dict[str, tuple[tuple, np.ndarray]] = {}
+"""By prompt: what the photo that its icon shows is known by, and the mask."""
 
 _photo: tuple[tuple, np.ndarray] | None = None
-"""The last photo that icons were taken from, made small, and what it was known by."""
+"""What the last photo that icons were taken from is known by, and that photo made small."""
 
 
 def register() -> None:
@@ -37,13 +37,23 @@ def unregister() -> None:
 
 
 def icon(image: bpy.types.Image, uuid: str, shape: Shape) -> int:
-    """The icon of a prompt's object; drawn again only when the mask has changed."""
-    if _drawn.get(uuid) is not shape.mask:
+    """The icon of a prompt's object; drawn again only when the mask or the photo has changed."""
+    known = (image.session_uid, image.sam3d.file_digest, tuple(image.size))
+    drawn = _drawn.get(uuid)
+    if drawn is None or drawn[0] != known or drawn[1] is not shape.mask:
+        _forget_removed()
         preview = _previews.get(uuid) or _previews.new(uuid)
         preview.icon_size = (SIDE, SIDE)
-        preview.icon_pixels_float.foreach_set(cutout(_small(image), shape.mask, SIDE)[::-1].ravel())
-        _drawn[uuid] = shape.mask
+        preview.icon_pixels_float.foreach_set(cutout(_small(image, known), shape.mask, SIDE)[::-1].ravel())
+        _drawn[uuid] = known, shape.mask
     return _previews[uuid].icon_id
+
+
+def _forget_removed() -> None:
+    """Let go of the icons of prompts that are in no photo any more."""
+    there = {prompt.uuid for image in bpy.data.images for prompt in image.sam3d.prompts}
+    for uuid in _drawn.keys() - there:
+        del _drawn[uuid], _previews[uuid]
 
 
 def cutout(rgb: np.ndarray, mask: np.ndarray, side: int) -> np.ndarray:
@@ -75,10 +85,9 @@ def _averaged(samples: np.ndarray) -> np.ndarray:
     return samples.reshape(side, 3, side, 3, -1).mean(axis=(1, 3))
 
 
-def _small(image: bpy.types.Image) -> np.ndarray:
+def _small(image: bpy.types.Image, known: tuple) -> np.ndarray:
     global _photo
-    known = (image.name, image.sam3d.file_digest, tuple(image.size))
     if _photo is None or _photo[0] != known:
         step = -(-max(image.size) // LONGEST_SIDE)
-        _photo = known, photos.display_colors(image)[::step, ::step]
+        _photo = known, photos.display_colors(image, step)
     return _photo[1]

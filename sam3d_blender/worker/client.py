@@ -263,7 +263,8 @@ class WorkerClient:
         except OSError as error:
             return (
                 f"The temporary folder {tempfile.gettempdir()} cannot be written ({error.strerror}): "
-                "free some space or choose another one in Blender's preferences."
+                "free some space, or name another one in the variable TMPDIR, on Windows TEMP, "
+                "and start Blender again."
             )
         return None
 

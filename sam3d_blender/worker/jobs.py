@@ -99,6 +99,11 @@ class Job:
         return self.state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 
     @property
+    def is_awaited(self) -> bool:
+        """Whether a result may still come of it."""
+        return not self.is_over and self.cancel_before is None
+
+    @property
     def elapsed(self) -> float:
         """Seconds since the job began, or that it took."""
         if self._began is None:

@@ -1,5 +1,7 @@
 """What cannot be used is refused in one sentence, by the operator's report, and nothing is lost."""
 
+from types import SimpleNamespace
+
 import bpy
 import numpy as np
 import pytest
@@ -72,6 +74,41 @@ def test_a_box_or_a_stroke_outside_the_photo(photo):
     assert "128 × 96" in refusal(bpy.ops.sam3d.brush, stroke="-40,10", radius=5)
     assert "“7 8” is no stroke" in refusal(bpy.ops.sam3d.brush, stroke="7 8", radius=5)
     assert not photo.sam3d.prompts
+
+
+@pytest.fixture
+def lost_photo(sam3d, photo, photo_file, tmp_path):
+    """A photo with an object, in a file that was opened after the photo's own file had gone to "else"."""
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    (tmp_path / "else").mkdir()
+    photo_file.rename(tmp_path / "else" / photo_file.name)
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    return bpy.context.scene.sam3d.photo
+
+
+def test_a_photo_whose_file_is_missing_until_it_is_found(sam3d, lost_photo, tmp_path):
+    assert "Find Missing Files" in refusal(bpy.ops.sam3d.add_click, x=60, y=40)
+    assert "Find Missing Files" in refusal(bpy.ops.sam3d.add_object)
+    assert "Find Missing Files" in refusal(bpy.ops.sam3d.reconstruct)
+    bpy.ops.file.find_missing_files(directory=str(tmp_path / "else"))
+    assert bpy.ops.sam3d.reconstruct() == {"FINISHED"}
+
+
+def test_a_photo_whose_file_is_missing_until_it_is_back(sam3d, lost_photo, photo_file, tmp_path):
+    assert not any(lost_photo.size)
+    (tmp_path / "else" / photo_file.name).rename(photo_file)
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    assert bpy.context.scene.sam3d.photo == lost_photo
+    assert bpy.ops.sam3d.reconstruct() == {"FINISHED"}
+
+
+def test_nothing_is_drawn_over_a_photo_whose_file_is_missing(sam3d, lost_photo, monkeypatch):
+    editor = SimpleNamespace(image=lost_photo, overlay=SimpleNamespace(show_overlays=True))
+    context = SimpleNamespace(scene=bpy.context.scene, space_data=editor)
+    overlay = sam3d("ui.overlay")
+    monkeypatch.setattr(overlay, "bpy", SimpleNamespace(context=context))
+    overlay.draw()
 
 
 def test_a_photo_that_has_changed_on_disk_since(photo, photo_file):

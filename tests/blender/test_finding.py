@@ -72,6 +72,15 @@ def test_all_are_kept_or_dropped_at_once(photo):
     assert len(photo.prompts) == 4
 
 
+def test_dropping_proposals_leaves_an_object_of_the_same_name(photo):
+    bpy.ops.sam3d.add_object(name="cup")
+    bpy.ops.sam3d.find_objects()
+    for prompt in photo.prompts:
+        prompt.name = "cup"
+    bpy.ops.sam3d.drop_proposals()
+    assert [prompt.is_proposal for prompt in photo.prompts] == [False]
+
+
 def test_another_search_renews_proposals_and_leaves_objects(photo):
     bpy.ops.sam3d.find_objects()
     bpy.ops.sam3d.keep_proposals(object=names(photo)[0])

@@ -1,5 +1,7 @@
 """The zip as Blender sees it: it installs, registers, and leaves nothing behind."""
 
+import time
+
 import bpy
 import pytest
 
@@ -27,6 +29,35 @@ def test_disabling_removes_everything_and_enabling_brings_it_back(sam3d):
         assert not bpy.app.timers.is_registered(timer)
         bpy.ops.preferences.addon_enable(module=extension.MODULE)
         assert bpy.context.scene.sam3d.photo is None
+
+
+def test_disabling_ends_what_is_under_way(sam3d):
+    from bl_ui.space_statusbar import STATUSBAR_HT_header
+
+    pointer, operators = sam3d("ui.pointer"), sam3d("ui.operators")
+    installation, window = sam3d("installation"), bpy.context.window_manager.windows[0]
+    usual_status = STATUSBAR_HT_header.draw
+    pointer.pointer = pointer.Pointer()
+    window.workspace.status_text_set(sam3d("ui.click_tool")._draw_hints)
+    operators._timers.append(bpy.context.window_manager.event_timer_add(0.1, window=window))
+
+    def install(task):
+        while True:
+            time.sleep(0.01)
+            task.stop_if_cancelled()
+
+    task = installation.task = sam3d("worker.task").Task(install)
+    extension.disable()
+    try:
+        assert STATUSBAR_HT_header.draw is usual_status and pointer.pointer is None
+        assert not operators._timers
+        deadline = time.monotonic() + 10
+        while not task.is_over and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert str(task.state) == "cancelled"
+    finally:
+        task.cancel()
+        bpy.ops.preferences.addon_enable(module=extension.MODULE)
 
 
 def test_no_torch_in_blender(sam3d):

@@ -109,6 +109,18 @@ def test_the_first_click_can_be_taken_back_alone(photo, mask_of):
     assert not mask_of("cup")[40, 30] and mask_of("cup")[40, 60]
 
 
+def test_of_objects_of_one_name_the_active_one_is_removed(photo):
+    for x in (30, 60):
+        bpy.ops.sam3d.add_object()
+        bpy.ops.sam3d.add_click(x=x, y=40)
+        photo.sam3d.active.name = "cup"
+    with pytest.raises(RuntimeError, match="2 objects of the photo are called “cup”; rename"):
+        bpy.ops.sam3d.remove_object(object="cup")
+    assert bpy.ops.sam3d.remove_object() == {"FINISHED"}
+    assert [prompt.clicks[0].x for prompt in photo.sam3d.prompts] == [30]
+    assert bpy.ops.sam3d.remove_object(object="cup") == {"FINISHED"}
+
+
 def test_the_list_shows_each_object_cut_out(sam3d, photo, mask_of):
     bpy.ops.sam3d.add_object(name="cup")
     bpy.ops.sam3d.set_box(box=(20, 30, 50, 50))

@@ -40,6 +40,16 @@ def test_a_folder_of_masks_is_added_in_the_order_of_its_numbers(photo, photo_fil
     np.testing.assert_array_equal(wholes(photo)["10"], mask(10))
 
 
+@pytest.mark.parametrize("folder", [".", "scenes/.."])
+def test_the_photo_among_its_masks_is_known_by_another_path_too(photo, photo_file, tmp_path, folder):
+    write(tmp_path / "1.png", mask(10))
+    (tmp_path / "scenes").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scenes" / "scene.blend"))
+    photo.filepath = f"//../{photo_file.name}"
+    assert bpy.ops.sam3d.add_masks(directory=f"{tmp_path}/{folder}") == {"FINISHED"}
+    assert [prompt.name for prompt in photo.sam3d.prompts] == ["1"]
+
+
 def test_one_bad_mask_in_a_folder_leaves_everything_as_it_was(photo, tmp_path):
     write(tmp_path / "1.png", mask(10))
     pictures.write(tmp_path / "2.png", np.ones((10, 10, 3), np.float32))

@@ -62,7 +62,9 @@ def test_a_downloaded_model_is_used_and_the_token_forgotten(models, preferences,
     before = models("session").client()
     preferences.model, preferences.token = "sam-3d-objects", "hf_secret"
     assert models("session").client() is before
+    bpy.context.preferences.is_dirty = False
     assert bpy.ops.sam3d.download_model() == {"FINISHED"}
+    assert bpy.context.preferences.is_dirty, "so that Blender saves the choice"
     folder = models("library").release().folder
     assert models("session").checkpoint() == folder
     assert preferences.token == models("library").stand_in() == ""
@@ -117,6 +119,18 @@ def test_offline_nothing_is_fetched(models, preferences):
 
 def test_what_is_no_model_is_refused(models):
     assert "“moon” is no model to be had" in refusal(bpy.ops.sam3d.download_model, model="moon")
+
+
+def test_a_python_is_kept_in_the_preferences_unless_it_is_refused(models, preferences, tmp_path):
+    task = models("library").convert(tmp_path / "slow")
+    assert "wait for it" in refusal(bpy.ops.sam3d.use_python, filepath="/nowhere/python")
+    assert preferences.python == ""
+    models("library").cancel()
+    task.wait()
+    bpy.context.preferences.is_dirty = False
+    assert "/nowhere/python" in refusal(bpy.ops.sam3d.use_python, filepath="/nowhere/python")
+    assert preferences.python == "/nowhere/python" and bpy.context.preferences.is_dirty
+    preferences.property_unset("python")
 
 
 def test_progress_is_shown_and_can_be_cancelled(models, preferences, tmp_path):

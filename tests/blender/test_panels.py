@@ -97,6 +97,34 @@ def test_a_photo_that_changed_on_disk_can_be_loaded_again(photo, photo_file, dra
     assert "operator sam3d.load_photo" in notes and "Load It Again" in notes
 
 
+def test_a_photo_whose_file_is_missing_is_said_to_be(sam3d, photo, photo_file, drawn):
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    photo_file.unlink()
+    photo.reload()
+    notes = drawn("PhotoPanel")
+    assert "missing; put it back and load it again" in " ".join(notes) and "Load It Again" in notes
+    item = sam3d("ui.photo_panel").SAM3D_UL_prompts.draw_item
+    paper = Paper()
+    item(None, bpy.context, paper, photo.sam3d, photo.sam3d.active, 0, photo.sam3d, "active_index")
+    assert "prop name" in paper.notes
+
+
+def test_icons_go_with_their_objects(sam3d, photo):
+    thumbnails, shown = sam3d("ui.thumbnails"), set()
+    for name in ("cup", "mug"):
+        bpy.ops.sam3d.add_object(name=name)
+        bpy.ops.sam3d.add_click(x=30, y=40)
+    for prompt in list(photo.sam3d.prompts):
+        thumbnails.icon(photo, prompt.uuid, photo.sam3d.shapes()[prompt.uuid])
+        shown.add(prompt.uuid)
+    assert shown <= set(thumbnails._drawn)
+    bpy.ops.sam3d.remove_object()
+    bpy.ops.sam3d.add_click(x=60, y=40)
+    [left] = photo.sam3d.prompts
+    thumbnails.icon(photo, left.uuid, photo.sam3d.shapes()[left.uuid])
+    assert set(thumbnails._drawn) == set(thumbnails._previews) == {left.uuid}
+
+
 def test_why_an_object_has_no_mask_is_said_in_full(photo, drawn):
     bpy.ops.sam3d.add_object(name="cup")
     sentence = "Nothing was found at the clicks; click in the middle of the object."

@@ -38,6 +38,44 @@ def test_a_turned_photo_is_shown_upright(sam3d, turned_png):
     assert colors[1, 1, 0] == 0
 
 
+def open_in_blender_and_load(path):
+    bpy.data.images.load(str(path))
+    bpy.ops.sam3d.load_photo(filepath=str(path))
+
+
+def choose_in_the_panel(path):
+    bpy.context.scene.sam3d.photo = bpy.data.images.load(str(path))
+
+
+def load_after_a_reload(path):
+    bpy.ops.sam3d.load_photo(filepath=str(path))
+    bpy.context.scene.sam3d.photo.reload()
+    bpy.ops.sam3d.load_photo(filepath=str(path))
+
+
+@pytest.mark.parametrize("come", [open_in_blender_and_load, choose_in_the_panel, load_after_a_reload])
+def test_a_turned_photo_is_upright_whichever_way_it_comes(sam3d, turned_png, come):
+    come(turned_png)
+    [photo] = bpy.data.images
+    assert photo == bpy.context.scene.sam3d.photo and tuple(photo.size) == (32, 48)
+
+
+def test_an_image_that_was_painted_on_is_not_turned(sam3d, turned_png):
+    image = bpy.data.images.load(str(turned_png))
+    image.pixels[0] = 1.0
+    bpy.context.scene.sam3d.photo = image
+    assert tuple(image.size) == (48, 32)
+    assert sam3d("scene.photo").content(image).shape == (32, 48, 3)
+
+
+def test_the_worker_sees_a_photo_sideways_where_blender_does(sam3d, turned_png):
+    """As one that another version of the add-on took for a photo."""
+    image = bpy.data.images.load(str(turned_png))
+    image.sam3d.file_digest = sam3d("scene.photo")._digest(turned_png)
+    bpy.context.scene.sam3d.photo = image
+    assert sam3d("scene.photo").content(image).shape == (32, 48, 3)
+
+
 def test_a_turned_photo_stays_upright_in_the_saved_file(sam3d, turned_png, tmp_path):
     bpy.ops.sam3d.load_photo(filepath=str(turned_png))
     bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
@@ -55,6 +93,37 @@ def test_the_worker_reads_the_file_of_a_photo_and_the_pixels_of_a_painting(sam3d
     assert photos.content(painting).shape == (30, 40, 3)
 
 
+@pytest.fixture
+def exr_photo(sam3d, tmp_path):
+    image = bpy.data.images.new("render", 40, 30, float_buffer=True)
+    image.pixels.foreach_set(np.full(40 * 30 * 4, 0.2, np.float32))
+    image.filepath_raw, image.file_format = str(tmp_path / "render.exr"), "OPEN_EXR"
+    image.save()
+    bpy.data.images.remove(image)
+    bpy.ops.sam3d.load_photo(filepath=str(tmp_path / "render.exr"))
+    return bpy.context.scene.sam3d.photo
+
+
+def test_a_photo_that_no_file_shows_is_converted_once_until_it_is_painted_on(sam3d, exr_photo):
+    photos = sam3d("scene.photo")
+    once = photos.content(exr_photo)
+    assert once is photos.content(exr_photo) and once[-1, 0, 0] < 255
+    exr_photo.pixels[0] = 1.0
+    painted = photos.content(exr_photo)
+    assert painted is not once and painted[-1, 0, 0] == 255
+
+
+def test_a_small_picture_of_a_photo_is_converted_small(sam3d, exr_photo, monkeypatch):
+    photos = sam3d("scene.photo")
+    convert, sizes = photos.srgb_from_linear, []
+    monkeypatch.setattr(
+        photos, "srgb_from_linear", lambda values: sizes.append(values.shape) or convert(values)
+    )
+    small = photos.display_colors(exr_photo, 3)
+    np.testing.assert_array_equal(small, photos.display_colors(exr_photo)[::3, ::3])
+    assert sizes[0] == small.shape == (10, 14, 3)
+
+
 def test_an_image_of_the_file_serves_as_a_photo(sam3d):
     painting = bpy.data.images.new("Painting", 40, 30)
     painting.pixels.foreach_set(np.full(40 * 30 * 4, 0.5, np.float32))
@@ -62,6 +131,17 @@ def test_an_image_of_the_file_serves_as_a_photo(sam3d):
     bpy.context.scene.sam3d.photo = painting
     assert bpy.ops.sam3d.add_click(x=20, y=15) == {"FINISHED"}
     assert bpy.ops.sam3d.reconstruct() == {"FINISHED"}
+
+
+def test_a_photo_with_objects_is_saved_also_when_another_is_worked_on(sam3d, photo_file, mask_file, tmp_path):
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    mask = bpy.context.scene.sam3d.photo.sam3d.active.mask
+    bpy.ops.sam3d.load_photo(filepath=str(mask_file))
+    bpy.ops.wm.save_as_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "scene.blend"))
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    assert bpy.context.scene.sam3d.photo.sam3d.active.mask == mask
 
 
 def test_a_painted_image_serves_as_a_mask(sam3d, photo_file):

@@ -63,7 +63,54 @@ def animate(cup):
     cup.keyframe_insert("location", frame=1)
 
 
-EDITS = (move, turn, rename, sculpt, paint, polish, rewire, dress, subdivide, follow_an_empty, animate)
+def mark_a_seam(cup):
+    cup.data.edges[0].use_seam = True
+
+
+def mark_a_sharp_edge(cup):
+    cup.data.edges[0].use_edge_sharp = True
+
+
+def shade_flat(cup):
+    cup.data.polygons[0].use_smooth = False
+
+
+def group_vertices(cup):
+    cup.vertex_groups.new(name="Rim")
+
+
+def turn_by_delta(cup):
+    cup.delta_rotation_quaternion = (0, 1, 0, 0)
+
+
+def tilt_by_delta(cup):
+    cup.delta_rotation_euler.x = 0.1
+
+
+def stretch_by_delta(cup):
+    cup.delta_scale.z = 2
+
+
+EDITS = (
+    move,
+    turn,
+    rename,
+    sculpt,
+    paint,
+    polish,
+    rewire,
+    dress,
+    subdivide,
+    follow_an_empty,
+    animate,
+    mark_a_seam,
+    mark_a_sharp_edge,
+    shade_flat,
+    group_vertices,
+    turn_by_delta,
+    tilt_by_delta,
+    stretch_by_delta,
+)
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -76,6 +123,28 @@ def test_what_the_artist_did_is_noticed_and_kept(sam3d, cup, edit):
     bpy.ops.sam3d.reconstruct()
     assert len(meshes()) == 2
     assert touched.fingerprint(cup) == kept
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_an_object_in_edit_mode_keeps_what_is_being_done_to_it(cup, replace):
+    bpy.context.view_layer.objects.active = cup
+    bpy.ops.object.mode_set(mode="EDIT")
+    bpy.ops.mesh.select_all(action="SELECT")
+    bpy.ops.mesh.subdivide()
+    place = cup.location.copy()
+    bpy.context.scene.sam3d.photo.sam3d.prompts["cup"].clicks[0].x = 80
+    bpy.ops.sam3d.reconstruct(replace=replace)
+    bpy.ops.object.mode_set(mode="OBJECT")
+    assert len(meshes()) == 2
+    assert len(cup.data.vertices) > 8 and cup.location == place
+
+
+def test_what_a_new_object_has_none_of_leaves_the_hash_as_it_is(sam3d, cup):
+    """So that seals of files that know nothing of it hold."""
+    touched = sam3d("scene.touched")
+    facts = [*touched._object_facts(cup), *touched._data_facts(cup.data)]
+    words = {fact for fact in facts if isinstance(fact, str)}
+    assert not words & {"deltas", "vertex groups", "seams", "sharp edges", "smooth faces"}
 
 
 def test_saving_loading_and_looking_is_no_edit(sam3d, cup, tmp_path):

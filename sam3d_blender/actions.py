@@ -91,7 +91,8 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
             if marked
             else "No object is marked yet; click one in the photo, or add a mask."
         )
-    marking.find_masks(wait=False)
+    if any(not prompt.is_current and not prompt.message for prompt in prompts):
+        marking.find_masks(wait=False)
     shapes = image.sam3d.shapes()
     for prompt in prompts:
         _check_shape(prompt, shapes.get(prompt.uuid))

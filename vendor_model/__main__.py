@@ -98,8 +98,8 @@ def run(arguments: argparse.Namespace) -> None:
         seconds[current] = seconds.get(current, 0.0) + now - started
         current, started = stage, now
 
-    pipeline = Pipeline.load(arguments.model, arguments.device, arguments.memory)
-    pipeline.notify = partial(print, file=sys.stderr)
+    said = partial(print, file=sys.stderr)
+    pipeline = Pipeline.load(arguments.model, arguments.device, arguments.memory, said)
     scene = pipeline.set_photo(photo, progress, known_depth)
     if arguments.points is not None:
         arguments.points.write_bytes(encode_point_cloud(*preview(scene.point_map.points, photo.rgb)))

@@ -53,19 +53,21 @@ def external_point_map(known: np.ndarray, size: tuple[int, int], focal_px: float
             f"The depth is {columns} x {rows} and the photo {width} x {height} pixels: "
             "give the depth of this very picture, at any resolution."
         )
-    layers = torch.tensor(known.reshape(1, rows, columns, -1), dtype=torch.float32).permute(0, 3, 1, 2)
-    known = F.interpolate(layers, size, mode="nearest")[0].permute(1, 2, 0).numpy()
-    depth = known[..., -1]
-    depth = np.where((depth > 0) & (depth < FARTHEST), depth, np.float32(np.nan))
-    if not np.isfinite(depth).any():
+    known = _with_gaps(known.reshape(rows, columns, -1).astype(np.float32))
+    depth = known[..., -1:]
+    known = np.where((depth > 0) & (depth < FARTHEST), known, np.float32(np.nan))
+    if not np.isfinite(known).any():
         raise PhotoError(
             "Nothing of the depth lies in front of the camera: "
             "give distances above zero, and of points z forward, x left and y up."
         )
     focal = None if focal_px is None else focal_px / (math.hypot(*size) / 2)
-    if known.shape[2] == 3:
-        points = _with_gaps(np.concatenate([known[..., :2], depth[..., None]], axis=-1))
-        _check_axes(points)
+    is_depth = known.shape[2] == 1
+    if not is_depth:
+        _check_axes(known)
+    layers = torch.from_numpy(known).permute(2, 0, 1)[None]
+    points = F.interpolate(layers, size, mode="nearest")[0].permute(1, 2, 0).numpy()
+    if not is_depth:
         if focal is None:
             opencv = torch.from_numpy(points * OPENCV_TO_CAMERA)
             # The points stay where they were given, so the camera must fit them without a shift.
@@ -76,7 +78,7 @@ def external_point_map(known: np.ndarray, size: tuple[int, int], focal_px: float
             "give the focal length, or a point map instead."
         )
     else:
-        points = _with_gaps(points_from_depth(depth, intrinsics_px(focal, width, height)))
+        points = _with_gaps(points_from_depth(points[..., 0], intrinsics_px(focal, width, height)))
     return replace(_point_map(points, focal), handed_in=True)
 
 

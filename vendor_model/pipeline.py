@@ -18,7 +18,7 @@ from vendor_model import checkpoints
 from vendor_model.config import PipelineConfig, read_pipeline
 from vendor_model.depth import clip_far, estimate_point_map, external_point_map
 from vendor_model.device import choose_device
-from vendor_model.errors import EmptyReconstructionError, MaskError, UserError
+from vendor_model.errors import EmptyReconstructionError, MaskError
 from vendor_model.layout.geometry_fit import fit_geometry
 from vendor_model.layout.pose import decode_pose
 from vendor_model.layout.refinement import RefinementSettings, mask_iou, refine_pose
@@ -83,7 +83,13 @@ class Pipeline:
         self.config, self.models, self.notify = config, models, notify
 
     @classmethod
-    def load(cls, folder: Path, device: str = "auto", memory: MemoryMode | None = None) -> "Pipeline":
+    def load(
+        cls,
+        folder: Path,
+        device: str = "auto",
+        memory: MemoryMode | None = None,
+        notify: Callable[[str], None] = lambda sentence: None,
+    ) -> "Pipeline":
         """Read a model folder. memory: None to have the mode chosen from the memory that is free.
 
         Raises CheckpointError, or UserError for a device that is not there.
@@ -100,8 +106,10 @@ class Pipeline:
 
         models = Residency(load, dtype, chosen, checkpoints.size(folder, config, dtype), memory)
         if models.mode == MemoryMode.HIGH:
-            models.load_all(name for names in checkpoints.WEIGHTS.values() for name in names)
-        return cls(config, models)
+            said = models.load_all(name for names in checkpoints.WEIGHTS.values() for name in names)
+            if said:
+                notify(said)
+        return cls(config, models, notify)
 
     @property
     def device(self) -> torch.device:
@@ -319,10 +327,10 @@ class Pipeline:
             try:
                 results.append(work(items[number], on_step))
                 continue
-            except UserError as error:
+            except (MaskError, EmptyReconstructionError) as error:
                 if len(items) == 1:
                     raise
-                raise type(error)(f"Object {number + 1} of {len(items)}: {error}") from None
+                raise type(error)(f"Mask {number + 1} of {len(items)}: {error}") from None
             except Exception as error:
                 if not is_out_of_memory(error) or self.models.mode not in SMALLER:
                     raise

@@ -80,17 +80,17 @@ class Residency:
         with products_in(self.dtype(name), self.device):
             yield self._loaded[name]
 
-    def load_all(self, names: Iterable[str]) -> None:
-        """Load modules before they are used; in a smaller mode none where memory runs out."""
+    def load_all(self, names: Iterable[str]) -> str:
+        """Load modules before they are used; where memory runs out none, and a sentence says what then."""
         try:
             for name in names:
                 self._loaded[name] = self._load(name)
-            return
+            return ""
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
         # Only here, where the error no longer holds on to what was being loaded.
-        self.shrink()
+        return self.shrink()
 
     def end_stage(self) -> None:
         """Let go of what the mode does not keep."""

@@ -10,6 +10,7 @@ outlives the program that started it.
 import argparse
 import dataclasses
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -48,13 +49,12 @@ class ModelJobs:
     def segment(self, request: protocol.Segment, progress: JobProgress) -> protocol.Segmented:
         import numpy as np
 
-        segmenter = self._load_segmenter(request, progress)
-        points = np.array(request.points, np.float32).reshape(-1, 2)
-        mask = segmenter.mask(points, np.array(request.labels, bool), request.box)
+        points, labels = np.array(request.points, np.float32).reshape(-1, 2), np.array(request.labels, bool)
+        mask = self._segmented(request, progress, lambda one: one.mask(points, labels, request.box))
         return protocol.Segmented(request.job, write_array(request.folder, "mask", mask))
 
     def find_objects(self, request: protocol.FindObjects, progress: JobProgress) -> protocol.ObjectsFound:
-        found = self._load_segmenter(request, progress).find_objects(request.text, progress)
+        found = self._segmented(request, progress, lambda one: one.find_objects(request.text, progress))
         masks = (write_array(request.folder, f"mask_{i}", one.mask) for i, one in enumerate(found))
         return protocol.ObjectsFound(request.job, tuple(masks), tuple(float(one.score) for one in found))
 
@@ -111,37 +111,46 @@ class ModelJobs:
 
         A segmenter stays beside it only where there is memory for all of the model.
         """
-        from vendor_model.pipeline import Pipeline
-        from vendor_model.residency import MemoryMode
-
         if self._pipeline is None or self._pipeline_memory != memory:
             progress("model", 0.0)
             _leave_cores_to_blender()
             self._pipeline = None  # what it holds makes room first
-            self._pipeline = Pipeline.load(self._checkpoint, memory=memory and MemoryMode(memory))
+            self._pipeline = self._new_pipeline(memory, progress)
+            if memory is None and self._crowds_the_model():
+                self._forget_segmenter()
+                # In a mode by what is free now; in the small one nothing was loaded yet.
+                self._pipeline = self._new_pipeline(memory, progress)
             self._pipeline_memory = memory
-        if self._segmenter_model and self._pipeline.models.mode != MemoryMode.HIGH:
+        if self._crowds_the_model():
             self._forget_segmenter()
-            # With the mode that the memory now allows; in a small one nothing was loaded yet.
-            self._pipeline = Pipeline.load(self._checkpoint, memory=memory and MemoryMode(memory))
         self._pipeline.notify = progress.notice
         return self._pipeline
 
-    def _load_segmenter(self, request, progress: JobProgress):
-        """The request's `segmentation.segmenters.ClickSegmenter`, which has looked at the request's photo.
+    def _new_pipeline(self, memory: str | None, progress: JobProgress):
+        from vendor_model.pipeline import Pipeline
+        from vendor_model.residency import MemoryMode
 
-        Where memory runs out it takes the place of the model.
-        """
+        return Pipeline.load(self._checkpoint, memory=memory and MemoryMode(memory), notify=progress.notice)
+
+    def _crowds_the_model(self) -> bool:
+        """Whether a downloaded segmenter is held beside a model that has not all the memory it could use."""
+        from vendor_model.residency import MemoryMode
+
+        return bool(self._segmenter_model) and self._pipeline.models.mode != MemoryMode.HIGH
+
+    def _segmented(self, request, progress: JobProgress, work: Callable):
+        """work(segmenter) of the request's `segmentation.segmenters.ClickSegmenter`, which has looked at the
+        request's photo. Where memory runs out it takes the place of the model."""
         photo = self._read_photo(request, progress)
         try:
-            return self._looked_at(request, photo, progress)
+            return work(self._looked_at(request, photo, progress))
         except Exception as error:
             if self._pipeline is None or not is_out_of_memory(error):
                 raise
-        # Only here, where the error no longer holds on to what was being loaded.
+        # Only here, where the error no longer holds on to what was being computed.
         self._pipeline = self._scene = self._scene_key = None
         self._forget_segmenter()
-        return self._looked_at(request, photo, progress)
+        return work(self._looked_at(request, photo, progress))
 
     def _forget_segmenter(self) -> None:
         self._segmenter = self._segmenter_model = self._segmenter_photo_key = None

@@ -119,7 +119,7 @@ def rgb(image: bpy.types.Image) -> np.ndarray:
     """(H, W, 3) uint8 sRGB, top row first; not to be written to."""
     global _rgb
     known = (image.session_uid, image.sam3d.file_digest, image.colorspace_settings.name, size(image))
-    if not image.sam3d.file_digest or image.is_dirty:
+    if not image.sam3d.file_digest or image.is_dirty or image.packed_file:  # packed it may hold other pixels
         return _converted(image)
     if _rgb is None or _rgb[0] != known:
         _rgb = known, _converted(image)

@@ -186,3 +186,13 @@ def test_that_nothing_was_found_is_known_without_asking_again(sam3d, photo, monk
     marking._found[known] = prompt.mask = prompt.mask_key = ""
     with pytest.raises(sam3d("core.errors").ArtistError, match="Nothing was found at the clicks"):
         sam3d("actions").start_reconstruction()
+
+
+def test_why_a_mask_is_missing_is_said_until_the_clicks_change(sam3d, photo):
+    marking, actions = sam3d("marking"), sam3d("actions")
+    prompt = marking.add_click(30, 40, wait=False)
+    marking.give_up(prompt.uuid)
+    prompt.message = "The worker cannot be started."
+    for _ in range(2):
+        with pytest.raises(sam3d("core.errors").ArtistError, match="The worker cannot be started"):
+            actions.start_reconstruction()

@@ -111,6 +111,8 @@ def test_a_photo_that_no_file_shows_is_converted_once_until_it_is_painted_on(sam
     exr_photo.pixels[0] = 1.0
     painted = photos.content(exr_photo)
     assert painted is not once and painted[-1, 0, 0] == 255
+    exr_photo.pack()
+    assert not exr_photo.is_dirty and photos.content(exr_photo)[-1, 0, 0] == 255
 
 
 def test_a_small_picture_of_a_photo_is_converted_small(sam3d, exr_photo, monkeypatch):

@@ -1,6 +1,7 @@
 """Fine-tuning on one's own scenes: low rank, the search for latents, and the model that comes out."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ pytest.importorskip("trimesh")
 
 from vendor_model import checkpoints
 from vendor_model.config import read_pipeline
-from vendor_model.errors import UserError
+from vendor_model.errors import CheckpointError, UserError
 from vendor_model.evaluation import generated
 from vendor_model.evaluation.subjects import placement
 from vendor_model.training import adapt as command
@@ -88,13 +89,23 @@ def test_a_model_learns_scenes_of_ones_own_and_stays_a_model_of_its_kind(model, 
     monkeypatch.setattr(command, "known_photos", lambda folders: [known])
     monkeypatch.setattr(own_data, "SEARCH_STEPS", 2)
     run = Run(model, tmp_path / "runs", MINI)
-    command.write_samples(run, [], 2)
+    scenes = [tmp_path / "scenes" / name for name in ("b", "a")]
+    for scene in scenes:
+        scene.mkdir(parents=True)
+        (scene / "objects.json").touch()
+    with pytest.raises(CheckpointError):  # whatever was named wrongly may be named again
+        command.write_samples(replace(run, model=tmp_path), scenes, 2)
+    with pytest.raises(UserError, match="holds no scene"):
+        command.write_samples(run, [tmp_path / "none"], 2)
+    command.write_samples(run, scenes, 2)
     for steps in (1, 2):  # the second goes on from the first
         parts = command.adapt(run, 2, 1, Schedule(steps, 1e-2, warmup=1, report_every=1, save_every=1))
     log = (tmp_path / "runs" / command.STAGE / "log.jsonl").read_text()
     assert log.count('"step": 1,') == log.count('"step": 2,') == 1
-    with pytest.raises(UserError, match="another rank"):  # what is there was made for this one
-        command.write_samples(run, [], 3)
+    command.write_samples(run, [tmp_path / "scenes"], 2)  # the same
+    for others, rank in ((scenes, 3), (scenes[:1], 2)):
+        with pytest.raises(UserError, match="to other scenes or of another rank"):
+            command.write_samples(run, others, rank)
     command.write_model(run, parts, tmp_path / "out")
     config = read_pipeline(tmp_path / "out")
     loaded = checkpoints.load(tmp_path / "out", config, CPU)

@@ -76,6 +76,9 @@ def test_a_shared_tensor_is_loaded_once_for_as_long_as_it_is_used(copy):
         module = checkpoints.load_module(copy, config, name, CPU, dtype)
         return module.module_list[1].backbone.patch_embed.proj.weight
 
+    apart = checkpoints.size(MINI, config, lambda name: torch.float32)
+    twin = load_file(copy / SHARED_FILE)["twin"]
+    assert checkpoints.size(copy, config, lambda name: torch.float32) == apart - twin.numel() * 4
     first, second = patches("ss_condition_embedder"), patches("slat_condition_embedder")
     assert first is second and first.dtype == torch.float32
     assert patches("ss_condition_embedder", torch.float16) is not first

@@ -119,7 +119,7 @@ def test_an_object_that_fails_is_numbered_among_several(pipeline, scene, masks, 
         raise EmptyReconstructionError("No surface.")
 
     monkeypatch.setattr(pipeline, "decode", fail)
-    for chosen, sentence in ((masks[:1], "No surface."), (masks, "Object 1 of 2: No surface.")):
+    for chosen, sentence in ((masks[:1], "No surface."), (masks, "Mask 1 of 2: No surface.")):
         with pytest.raises(EmptyReconstructionError) as caught:
             pipeline.reconstruct(scene, chosen, 0, lambda stage, fraction: None)
         assert str(caught.value) == sentence

@@ -26,14 +26,16 @@ class RecordingPipeline:
     device = "cpu"
     modes: ClassVar[list[str]] = []
     """Of the next ones, which are high where none is left."""
+    loads = 0
 
     def __init__(self):
         self.calls = []
         self.models = SimpleNamespace(mode=self.modes.pop(0) if self.modes else "high")
 
     @classmethod
-    def load(cls, folder, device="auto", memory=None):
+    def load(cls, folder, device="auto", memory=None, notify=None):
         cls.last = cls()
+        cls.loads += 1
         cls.memory = memory
         return cls.last
 
@@ -55,24 +57,29 @@ class RecordingSegmenter:
     photos = 0
     loaded: ClassVar[list[str]] = []
 
-    exhausted = 0
-    """How often memory runs out as it looks at a photo."""
+    exhausted: ClassVar[dict[str, int]] = {}
+    """How often memory runs out in a method."""
 
     def __init__(self, model):
         self.loaded.append(model)
 
     def set_photo(self, rgb):
         type(self).photos += 1
-        if self.exhausted:
-            type(self).exhausted -= 1
-            raise MemoryError
+        self.need_memory("set_photo")
         self.shape = rgb.shape[:2]
 
+    def need_memory(self, method):
+        if self.exhausted.get(method):
+            self.exhausted[method] -= 1
+            raise MemoryError
+
     def find_objects(self, text, progress):
+        self.need_memory("find_objects")
         progress("objects", 0.5)
         return [SimpleNamespace(mask=np.ones(self.shape, bool), score=0.5)] * len(text)
 
     def mask(self, points, labels, box=None):
+        self.need_memory("mask")
         mask = np.zeros(self.shape, bool)
         for (x, y), label in zip(points.astype(int), labels, strict=True):
             mask[y, x] = label
@@ -203,17 +210,41 @@ def test_a_segmenter_stays_beside_a_model_that_fits(jobs, tmp_path):
     assert RecordingSegmenter.loaded == ["sam"]
 
 
-def test_a_model_makes_room_for_a_segmenter_where_memory_runs_out(jobs, tmp_path):
+def test_a_model_that_ran_out_of_memory_stays_in_its_smaller_mode(jobs, tmp_path):
+    for request in (segment(tmp_path, "sam"), reconstruct(tmp_path, "a")):
+        run(jobs, request)
+    first, loads = RecordingPipeline.last, RecordingPipeline.loads
+    first.models.mode = "medium"
+    for request in (segment(tmp_path, "sam"), reconstruct(tmp_path, "a")) * 2:
+        run(jobs, request)
+    assert RecordingPipeline.last is first and RecordingPipeline.loads == loads
+    assert RecordingSegmenter.loaded == ["sam"] * 2
+
+
+def test_a_chosen_mode_is_loaded_once(jobs, tmp_path):
+    run(jobs, segment(tmp_path, "sam"))
+    RecordingPipeline.modes[:], loads = ["low"], RecordingPipeline.loads
+    run(jobs, reconstruct(tmp_path, "a", memory="low"))
+    assert RecordingPipeline.loads == loads + 1 and jobs._segmenter is None
+
+
+@pytest.mark.parametrize("method", ["set_photo", "mask", "find_objects"])
+def test_a_model_makes_room_for_a_segmenter_where_memory_runs_out(jobs, tmp_path, method, monkeypatch):
+    request = segment(tmp_path, "sam")
+    if method == "find_objects":
+        request = protocol.FindObjects(3, str(tmp_path), pixels(tmp_path, "a"), "ab", "sam")
     run(jobs, reconstruct(tmp_path, "a"))
-    first, RecordingSegmenter.exhausted = RecordingPipeline.last, 1
-    event, _ = run(jobs, segment(tmp_path, "sam"))
-    assert np.load(event.mask).any() and RecordingSegmenter.loaded == ["sam", "sam"]
+    first = RecordingPipeline.last
+    monkeypatch.setattr(RecordingSegmenter, "exhausted", {method: 1})
+    run(jobs, request)
+    assert RecordingSegmenter.loaded == ["sam", "sam"]
     run(jobs, reconstruct(tmp_path, "a"))
     assert RecordingPipeline.last is not first and RecordingPipeline.last.calls[0][0] == "set_photo"
-    RecordingSegmenter.exhausted = 1
-    with pytest.raises(MemoryError):  # with nothing left to give way
-        jobs._pipeline = None
-        jobs._forget_segmenter()
+
+
+def test_memory_that_runs_out_with_nothing_to_give_way_is_an_error(jobs, tmp_path, monkeypatch):
+    monkeypatch.setattr(RecordingSegmenter, "exhausted", {"mask": 1})
+    with pytest.raises(MemoryError):
         run(jobs, segment(tmp_path, "sam"))
 
 

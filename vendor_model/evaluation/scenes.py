@@ -24,18 +24,23 @@ def known_photos(folders: Sequence[Path]) -> Iterator[KnownPhoto]:
 
     Raises UserError when there is none, or when a file of one is missing or damaged.
     """
-    scenes = sorted({path.parent for folder in folders for path in _records(folder)})
-    if not scenes:
-        raise UserError(
-            f"{', '.join(map(str, folders))} holds no scene: name folders with an objects.json in or below."
-        )
-    for scene in scenes:
+    for scene in scene_folders(folders):
         try:
             yield read_scene(scene)
         except (OSError, ValueError, KeyError) as error:
             raise UserError(
                 f"{scene} is no complete scene ({error}): render it again or leave it out."
             ) from None
+
+
+def scene_folders(folders: Sequence[Path]) -> list[Path]:
+    """The scenes among the folders and right below them, sorted. Raises UserError when there is none."""
+    scenes = sorted({path.parent for folder in folders for path in _records(folder)})
+    if not scenes:
+        raise UserError(
+            f"{', '.join(map(str, folders))} holds no scene: name folders with an objects.json in or below."
+        )
+    return scenes
 
 
 def _records(folder: Path) -> list[Path]:

@@ -73,8 +73,18 @@ def refine_pose(
     the object is cut by the photo's border, hidden by another or in pieces, when the point map shows
     nothing of it, or when the result is no better, far larger or smaller, or behind the camera.
     """
-    if point_map.handed_in:
-        return _refined_in_any_unit(surface, pose, mask, point_map, settings)
+    if not point_map.handed_in:
+        return _refined(surface, pose, mask, point_map, settings)
+    # Gaps, steps and penalties are meant for depths about 1, as estimated ones are: a scanner's may be in mm.
+    unit = np.nanmedian(point_map.points[..., 2])
+    near = replace(point_map, points=point_map.points / unit)
+    found = _refined(surface, _scaled(pose, 1 / unit), mask, near, settings)
+    return found._replace(pose=_scaled(found.pose, unit) if found.accepted else pose)
+
+
+def _refined(
+    surface: Surface, pose: Pose, mask: np.ndarray, point_map: PointMap, settings: RefinementSettings
+) -> Refinement:
     square = PhotoSquare(*mask.shape, settings.working_size)
     mask, points = square.sample(mask), square.sample(point_map.points)
     vertices, faces = clean_mesh(camera_from_object(surface.vertices, pose), surface.faces)
@@ -104,17 +114,6 @@ def refine_pose(
     if better and 1 / settings.max_resize <= resize <= settings.max_resize and nearest > 0:
         return Refinement(refined, overlaps[best], True)
     return Refinement(pose, overlaps[0], False)
-
-
-def _refined_in_any_unit(
-    surface: Surface, pose: Pose, mask: np.ndarray, point_map: PointMap, settings: RefinementSettings
-) -> Refinement:
-    """With half of the depths below 1, as estimated ones are: gaps, steps and penalties are in that unit,
-    where a scanner's may be the millimetre."""
-    unit = np.nanmedian(point_map.points[..., 2])
-    near = replace(point_map, points=point_map.points / unit, handed_in=False)
-    found = refine_pose(surface, _scaled(pose, 1 / unit), mask, near, settings)
-    return found._replace(pose=_scaled(found.pose, unit) if found.accepted else pose)
 
 
 def _scaled(pose: Pose, factor: float) -> Pose:

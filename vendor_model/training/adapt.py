@@ -19,7 +19,7 @@ from vendor_model import checkpoints
 from vendor_model.checkpoints.files import WeightsFile
 from vendor_model.device import choose_device
 from vendor_model.errors import UserError, exit_in_words
-from vendor_model.evaluation.scenes import known_photos
+from vendor_model.evaluation.scenes import known_photos, scene_folders
 from vendor_model.training import distributed
 from vendor_model.training.geometry_model import (
     drawn_seen,
@@ -44,17 +44,17 @@ def write_samples(run: Run, scenes: Sequence[Path], rank: int) -> None:
     """The objects of all scenes, one file a photo; those that were written before are kept. Raises UserError
     where they, or the checkpoint beside them, are those of other scenes, of another model or rank."""
     folder, source = run.runs / "data", run.runs / "source.json"
-    folders = {"model": str(run.model.resolve()), "scenes": [str(path.resolve()) for path in scenes]}
-    made_of = json.dumps(folders | {"rank": rank})
+    found = [str(path.resolve()) for path in scene_folders(scenes)]
+    made_of = json.dumps({"model": str(run.model.resolve()), "scenes": found, "rank": rank})
     if source.exists() and source.read_text("utf-8") != made_of:
         raise UserError(
             f"{run.runs} holds an adaptation of another model, to other scenes or of another rank: "
             "name another folder with --runs, or delete it."
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    source.write_text(made_of, "utf-8")
     decoder = load(run, "ss_decoder")
     latent_shape = load(run, "ss_flow").latent_mapping["shape"].shape
+    folder.mkdir(parents=True, exist_ok=True)
+    source.write_text(made_of, "utf-8")  # not before the model is known to be one
     for number, known in enumerate(known_photos(scenes)):
         path = folder / f"shard-own-{number:05d}.npz"
         if path.exists():

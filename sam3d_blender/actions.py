@@ -21,6 +21,8 @@ from .scene.reconstruction import Part, write_reconstruction
 from .selection import current_photo, find_object, found_again
 from .worker.jobs import Job
 
+NOTHING_MADE = "Nothing came of it; mark more of the object, or try another seed."
+
 OnProgress = Callable[[Job], None]
 
 
@@ -29,7 +31,8 @@ class Reconstruction:
     """The reconstruction under way. Data are numbered, not held: undo replaces every Blender object.
 
     scene, photo: `session_uid` of each, which stays when the artist renames them. targets: (uuid, name) of
-    each prompt, in the order of the job's masks.
+    each prompt, in the order of the job's masks; empty: names of those of which nothing came, once it is
+    finished.
     """
 
     job: Job
@@ -38,6 +41,7 @@ class Reconstruction:
     targets: tuple[tuple[str, str], ...]
     seed: int
     replace: bool
+    empty: tuple[str, ...] = ()
 
 
 reconstruction: Reconstruction | None = None
@@ -138,7 +142,10 @@ def _check_shape(prompt: SAM3D_PG_prompt, shape: Shape | None) -> None:
 
 
 def finish_reconstruction() -> list[bpy.types.Object]:
-    """Write the objects of the reconstruction that is over. Raises ArtistError if it failed."""
+    """Write the objects of the reconstruction that is over. Raises ArtistError if it failed.
+
+    Where nothing came of one, its `message` says so.
+    """
     run = reconstruction
     result = session.result_of(run.job)
     scene, image = found_again(bpy.data.scenes, run.scene), found_again(bpy.data.images, run.photo)
@@ -147,9 +154,15 @@ def finish_reconstruction() -> list[bpy.types.Object]:
     if scene is None:
         raise ArtistError("The scene that the objects were for is gone from the file; reconstruct again.")
     scene.sam3d.peak_memory_mb = result.peak_memory / 2**20
-    parts = [
-        Part(uuid, name, surface) for (uuid, name), surface in zip(run.targets, result.objects, strict=True)
-    ]
+    made = dict(zip(run.targets, result.objects, strict=True))
+    empty = {uuid: name for (uuid, name), surface in made.items() if surface is None}
+    run.empty = tuple(empty.values())
+    for prompt in image.sam3d.prompts:
+        if prompt.uuid in empty:
+            prompt.message = NOTHING_MADE
+        elif prompt.message == NOTHING_MADE:
+            prompt.message = ""
+    parts = [Part(*target, surface) for target, surface in made.items() if surface is not None]
     return write_reconstruction(scene, image, parts, result.intrinsics, run.seed, run.replace)
 
 

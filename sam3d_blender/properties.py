@@ -77,8 +77,8 @@ class SAM3D_PG_prompt(bpy.types.PropertyGroup):
 
     box: see `core.state.Box`, all zeros when there is none; mask: text of `core.masks`, of the mask that was
     found or given, '' when there is none; mask_key: of the clicks and box it was found from, '' for a given
-    mask; added, erased: texts of what the brush does to it; message: why there is no mask yet, in words;
-    is_proposal: whether the segmenter found it and the artist has not kept it yet.
+    mask; added, erased: texts of what the brush does to it; message: why there is no mask, or no mesh, in
+    words; is_proposal: whether the segmenter found it and the artist has not kept it yet.
     """
 
     uuid: StringProperty()

@@ -107,7 +107,11 @@ def run(arguments: argparse.Namespace) -> None:
         scene, masks, arguments.seed, progress, arguments.refine_layout, arguments.preset
     )
     progress("write", 0.0)
-    names = [path.stem for path in arguments.mask]
+    for path, one in zip(arguments.mask, made, strict=True):
+        if one is None:
+            said(f"Nothing came of {path.name}: mark more of the object, or try another seed.")
+    names = [path.stem for path, one in zip(arguments.mask, made, strict=True) if one is not None]
+    made = [one for one in made if one is not None]
     arguments.output.write_bytes(ENCODERS[suffix](names, made))
     progress("", 1.0)
     for name, one in zip(names, made, strict=True):

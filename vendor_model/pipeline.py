@@ -139,13 +139,13 @@ class Pipeline:
         progress: Progress,
         refine_layout: bool | None = None,
         preset: str | None = None,
-    ) -> list[Reconstruction]:
-        """One object for each mask (H, W) bool, in their order.
+    ) -> list[Reconstruction | None]:
+        """One object for each mask (H, W) bool, in their order; None for one of which nothing came.
 
         refine_layout: correct the poses by render-and-compare; None as the model's configuration says.
         preset: of the configuration, how to sample; None as the configuration itself says.
         Raises MaskError, CheckpointError for a preset that the model does not have, or
-        EmptyReconstructionError for an object without any solid voxel.
+        EmptyReconstructionError when of none of them anything came.
         """
         config = self.config if preset is None else self.config.with_preset(preset)
         check_masks(masks, scene.photo.size)
@@ -160,7 +160,13 @@ class Pipeline:
                 *pair[0], seed, step, config, (scene.point_map, pair[1]) if fits else None
             ),
         )
-        texture_tokens = each("conditioning", masks, lambda mask, _: self.texture_condition(scene, mask))
+        there = [number for number, shape in enumerate(shapes) if shape is not None]
+        texture_tokens = each(
+            "conditioning",
+            [masks[number] for number in there],
+            lambda mask, _: self.texture_condition(scene, mask),
+        )
+        shapes = [shapes[number] for number in there]
         latents = each(
             "texture",
             list(zip(shapes, texture_tokens, strict=True)),
@@ -171,17 +177,18 @@ class Pipeline:
             list(zip(shapes, latents, strict=True)),
             lambda pair, _: self.decode(SparseGrid(pair[0].coords), pair[1]),
         )
-        made = []
-        for number, ((surface, gaussians), shape, mask) in enumerate(
-            zip(decoded, shapes, masks, strict=True)
-        ):
+        made: list[Reconstruction | None] = [None] * len(masks)
+        for number, shape, surface_and_splats in zip(there, shapes, decoded, strict=True):
             progress("refinement", number / len(masks))
+            if surface_and_splats is None:
+                continue
+            (surface, gaussians), mask = surface_and_splats, masks[number]
             pose, iou = place(surface, shape.pose, mask, scene.point_map, refine)
             if config.photo_colors:
                 surface, gaussians = color_from_photo(
                     surface, gaussians, pose, scene.photo.rgb, mask, scene.point_map.intrinsics
                 )
-            made.append(Reconstruction(surface, gaussians, pose, iou))
+            made[number] = Reconstruction(surface, gaussians, pose, iou)
         return made
 
     def geometry_condition(self, scene: PhotoScene, mask: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
@@ -315,7 +322,8 @@ class Pipeline:
             return embedder(placed, known=scene.tokens[name])
 
     def _stage(self, stage: str, items: Sequence, work: Callable, progress: Progress) -> list:
-        """work(item, on_step) of every object, reporting the stage's progress over all of them.
+        """work(item, on_step) of every object, reporting the stage's progress over all of them; None for one
+        that turns out empty, unless all do.
 
         Where memory runs out an object is begun again in a smaller memory mode, as long as there is one.
         """
@@ -327,10 +335,15 @@ class Pipeline:
             try:
                 results.append(work(items[number], on_step))
                 continue
-            except (MaskError, EmptyReconstructionError) as error:
+            except MaskError as error:
                 if len(items) == 1:
                     raise
-                raise type(error)(f"Mask {number + 1} of {len(items)}: {error}") from None
+                raise MaskError(f"Mask {number + 1} of {len(items)}: {error}") from None
+            except EmptyReconstructionError:
+                results.append(None)
+                if len(results) == len(items) and not any(result is not None for result in results):
+                    raise
+                continue
             except Exception as error:
                 if not is_out_of_memory(error) or self.models.mode not in SMALLER:
                     raise

@@ -243,13 +243,14 @@ class ObjectFiles:
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """objects: one for each mask, in its order; intrinsics: (3, 3) in pixels, OpenCV axes.
+    """objects: one for each mask, in its order, None where nothing came of it.
 
-    seconds: per stage, over all objects; peak_memory: of the worker so far, in bytes.
+    intrinsics: (3, 3) in pixels, OpenCV axes; seconds: per stage, over all objects; peak_memory: of the
+    worker so far, in bytes.
     """
 
     job: int
-    objects: tuple[ObjectFiles, ...]
+    objects: tuple[ObjectFiles | None, ...]
     intrinsics: tuple[tuple[float, float, float], ...]
     height: int
     width: int
@@ -334,7 +335,7 @@ def decode(line: bytes) -> object:
         if values.get("depth") is not None:
             values["depth"] = DepthFile(**values["depth"])
         if "objects" in values:
-            values["objects"] = tuple(ObjectFiles(**entry) for entry in values["objects"])
+            values["objects"] = tuple(entry and ObjectFiles(**entry) for entry in values["objects"])
         if "kind" in values:
             values["kind"] = ErrorKind(values["kind"])
         return cls(**values)

@@ -201,8 +201,10 @@ def _load_photo(path: Path, job_folder: Path):
     return read_photo(path)
 
 
-def _object_files(folder: str, number: int, made) -> protocol.ObjectFiles:
-    """made: `types.Reconstruction`."""
+def _object_files(folder: str, number: int, made) -> protocol.ObjectFiles | None:
+    """made: `types.Reconstruction` or None."""
+    if made is None:
+        return None
     surface, pose = made.surface, made.pose
     return protocol.ObjectFiles(
         write_array(folder, f"vertices_{number}", surface.vertices),

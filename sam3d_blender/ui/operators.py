@@ -185,12 +185,18 @@ class SAM3D_OT_reconstruct(NeedsPhoto, RunsJob, bpy.types.Operator):
 
     def act(self, context):
         actions.reconstruct(self.replace)
+        self._say_empty()
 
     def start(self):
         return actions.start_reconstruction(self.replace).job
 
     def finish(self):
         actions.finish_reconstruction()
+        self._say_empty()
+
+    def _say_empty(self):
+        for name in actions.reconstruction.empty:
+            self.report({"WARNING"}, f"{name}: {actions.NOTHING_MADE}")
 
 
 class SAM3D_OT_cancel(bpy.types.Operator):

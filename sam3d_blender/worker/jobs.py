@@ -57,12 +57,13 @@ class ReconstructedObject:
 
 @dataclass(frozen=True)
 class ReconstructedScene:
-    """All objects of a photo, one for each mask; intrinsics: (3, 3) float64 in pixels, OpenCV axes.
+    """All objects of a photo, one for each mask, None where nothing came of it.
 
-    seconds: per stage, over all objects; peak_memory: of the worker, in bytes.
+    intrinsics: (3, 3) float64 in pixels, OpenCV axes; seconds: per stage, over all objects; peak_memory: of
+    the worker, in bytes.
     """
 
-    objects: tuple[ReconstructedObject, ...]
+    objects: tuple[ReconstructedObject | None, ...]
     intrinsics: np.ndarray
     height: int
     width: int
@@ -141,7 +142,7 @@ def read_result(event: object) -> object:
             ]
         case protocol.Reconstructed():
             return ReconstructedScene(
-                tuple(_read_object(files) for files in event.objects),
+                tuple(files and _read_object(files) for files in event.objects),
                 np.array(event.intrinsics, np.float64),
                 event.height,
                 event.width,

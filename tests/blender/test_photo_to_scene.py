@@ -112,6 +112,18 @@ def test_clicks_and_objects_survive_saving(scene, tmp_path):
     assert sum(obj.type == "MESH" for obj in bpy.context.scene.objects) == 2
 
 
+def test_an_object_of_which_nothing_came_costs_the_others_nothing(scene, capfd):
+    prompts = scene.sam3d.photo.sam3d.prompts
+    kept = next(obj for obj in scene.objects if obj.name == "cup").data.name
+    scene.sam3d.seed = 98
+    assert bpy.ops.sam3d.reconstruct() == {"FINISHED"}
+    assert "Nothing came of it" in prompts["cup"].message and not prompts["lamp"].message
+    assert "cup: Nothing came of it" in capfd.readouterr().out
+    assert scene.objects["cup"].data.name == kept and scene.objects["lamp"].sam3d.seed == 98
+    scene.sam3d.seed = 7
+    assert bpy.ops.sam3d.reconstruct() == {"FINISHED"} and not prompts["cup"].message
+
+
 def test_cancelling_leaves_the_scene_as_it_was(sam3d, scene):
     actions, session = sam3d("actions"), sam3d("session")
     before = {obj.name: obj.matrix_basis.copy() for obj in scene.objects}

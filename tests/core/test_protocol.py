@@ -39,6 +39,7 @@ MESSAGES = [
     protocol.ObjectsFound(8, ("mask_0.npy", "mask_1.npy"), (0.9, 0.5)),
     protocol.ObjectsFound(8, (), ()),
     protocol.Reconstructed(3, (OBJECT, OBJECT), IDENTITY, 480, 640, {"geometry": 1.0}, 2**31),
+    protocol.Reconstructed(3, (None, OBJECT), IDENTITY, 480, 640, {"geometry": 1.0}, 2**31),
     protocol.ModelObtained(5, "/data/big"),
     protocol.WorkerStatus(4, "mini", "cpu", 2**31),
     protocol.Failed(3, protocol.ErrorKind.USER, "The mask is empty: click the object."),

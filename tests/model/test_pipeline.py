@@ -6,12 +6,14 @@ import struct
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import vendor_model
+from vendor_model import __main__ as command
 from vendor_model import checkpoints
 from vendor_model.__main__ import MINI
 from vendor_model.config import read_pipeline
@@ -114,15 +116,56 @@ def run(*arguments) -> subprocess.CompletedProcess:
     return subprocess.run([str(part) for part in command], cwd=SAMPLES.parent, capture_output=True, text=True)
 
 
-def test_an_object_that_fails_is_numbered_among_several(pipeline, scene, masks, monkeypatch):
+@pytest.mark.parametrize("stage", ["sample_shape", "decode"])
+def test_an_object_of_which_nothing_comes_costs_the_others_nothing(
+    pipeline, scene, masks, made, monkeypatch, stage
+):
+    calls, work = [], getattr(pipeline, stage)
+
+    def first_fails(*arguments, **options):
+        calls.append(None)
+        if len(calls) == 1:
+            raise EmptyReconstructionError("No surface.")
+        return work(*arguments, **options)
+
+    monkeypatch.setattr(pipeline, stage, first_fails)
+    nothing, other = pipeline.reconstruct(scene, masks, 0, lambda stage, fraction: None)
+    assert nothing is None
+    np.testing.assert_allclose(other.surface.vertices, made[1].surface.vertices, atol=1e-5)
+
+
+def test_a_mask_that_is_too_small_is_numbered_among_several(pipeline, scene, masks):
+    speck = np.zeros_like(masks[0])
+    speck[5, 5] = True
+    for chosen, sentence in (([speck], "The mask is only"), ([masks[0], speck], "Mask 2 of 2: The mask is")):
+        with pytest.raises(MaskError, match=f"^{sentence}"):
+            pipeline.reconstruct(scene, chosen, 0, lambda stage, fraction: None)
+
+
+def test_objects_of_which_nothing_comes_at_all_are_an_error(pipeline, scene, masks, monkeypatch):
     def fail(*_):
         raise EmptyReconstructionError("No surface.")
 
     monkeypatch.setattr(pipeline, "decode", fail)
-    for chosen, sentence in ((masks[:1], "No surface."), (masks, "Mask 1 of 2: No surface.")):
-        with pytest.raises(EmptyReconstructionError) as caught:
+    for chosen in (masks[:1], masks):
+        with pytest.raises(EmptyReconstructionError, match=r"^No surface\.$"):
             pipeline.reconstruct(scene, chosen, 0, lambda stage, fraction: None)
-        assert str(caught.value) == sentence
+
+
+def test_command_writes_what_came_and_names_what_did_not(made, tmp_path, monkeypatch, capsys):
+    stand_in = SimpleNamespace(set_photo=lambda *_: None, reconstruct=lambda *_: [None, made[1]])
+    monkeypatch.setattr(command.Pipeline, "load", lambda *_: stand_in)
+    paths = [SAMPLES / "masks" / f"{name}.png" for name in NAMES]
+    words = ["vendor_model", SAMPLES / "toys.jpg", "--output", tmp_path / "scene.glb"]
+    words += [part for path in paths for part in ("--mask", path)]
+    monkeypatch.setattr(sys, "argv", [str(word) for word in words])
+    command.main()
+    said = capsys.readouterr()
+    assert said.err == f"Nothing came of {paths[0].name}: mark more of the object, or try another seed.\n"
+    assert (
+        said.out.startswith("bottle: mask IoU")
+        and b'"toadstool"' not in (tmp_path / "scene.glb").read_bytes()
+    )
 
 
 def test_command_refuses_a_folder_that_is_not_there_before_it_works(tmp_path):

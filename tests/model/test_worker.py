@@ -50,7 +50,7 @@ class RecordingPipeline:
         if self.memory:
             self.notify("Memory ran out.")
         self.calls.append(("reconstruct", [mask.sum() for mask in masks], seed, refine_layout, preset))
-        return [Reconstruction(SURFACE, None, POSE, 0.5) for _ in masks]
+        return [Reconstruction(SURFACE, None, POSE, 0.5) if mask.any() else None for mask in masks]
 
 
 class RecordingSegmenter:
@@ -131,6 +131,15 @@ def test_reconstruction_is_written_into_the_jobs_folder(jobs, tmp_path):
     assert np.array_equal(event.intrinsics, INTRINSICS) and (event.height, event.width) == (3, 4)
     assert [one.stage for one in progress] == ["photo", "model", "depth", "geometry"] == list(event.seconds)
     assert RecordingPipeline.last.calls[1] == ("reconstruct", [12], 7, False, None)
+
+
+def test_an_object_of_which_nothing_came_has_no_files(jobs, tmp_path):
+    request = reconstruct(tmp_path, "a")
+    np.save(tmp_path / "nothing.npy", np.zeros((3, 4), bool))
+    masks = (str(tmp_path / "nothing.npy"), *request.masks)
+    event, _ = run(jobs, dataclasses.replace(request, masks=masks))
+    assert event.objects[0] is None and event.objects[1].mask_iou == 0.5
+    assert protocol.decode(protocol.encode(event)) == event
 
 
 def test_depth_of_the_same_photo_is_measured_once(jobs, tmp_path):

@@ -53,6 +53,13 @@ def photo_file(tmp_path) -> Path:
 
 
 @pytest.fixture
+def photo(sam3d, photo_file) -> bpy.types.Image:
+    """The photo, loaded and worked on."""
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    return bpy.context.scene.sam3d.photo
+
+
+@pytest.fixture
 def mask_file(tmp_path) -> Path:
     """A mask of PHOTO_SIZE: rows 30 to 69, columns 80 to 109."""
     path = tmp_path / "lamp.png"

@@ -16,12 +16,6 @@ def refusal(operator, **arguments) -> str:
     return str(caught.value).removeprefix("Error: ").strip()
 
 
-@pytest.fixture
-def photo(sam3d, photo_file):
-    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
-    return bpy.context.scene.sam3d.photo
-
-
 def test_a_file_that_is_not_there(photo, tmp_path):
     assert "no.png" in refusal(bpy.ops.sam3d.load_photo, filepath=str(tmp_path / "no.png"))
     assert bpy.context.scene.sam3d.photo == photo

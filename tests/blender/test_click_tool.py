@@ -7,12 +7,6 @@ import pytest
 
 
 @pytest.fixture
-def photo(sam3d, photo_file):
-    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
-    return bpy.context.scene.sam3d.photo
-
-
-@pytest.fixture
 def tool(sam3d, photo):
     """A stand-in for the operator, which only a window can start, in an editor that shows the photo."""
     pointer, operator = sam3d("ui.pointer"), sam3d("ui.click_tool").SAM3D_OT_click

@@ -6,12 +6,6 @@ import pytest
 
 
 @pytest.fixture
-def photo(sam3d, photo_file):
-    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
-    return bpy.context.scene.sam3d.photo
-
-
-@pytest.fixture
 def mask_of(photo):
     """`mask_of("cup")`: (H, W) bool as it shows."""
     return lambda name: photo.sam3d.shapes()[photo.sam3d.prompts[name].uuid].mask

@@ -7,12 +7,6 @@ import pytest
 from tools import pictures
 
 
-@pytest.fixture
-def photo(sam3d, photo_file):
-    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
-    return bpy.context.scene.sam3d.photo
-
-
 def mask(left: int) -> np.ndarray:
     pixels = np.zeros((96, 128), bool)
     pixels[20:60, left : left + 15] = True

@@ -13,12 +13,6 @@ WITHIN_SECONDS = 20
 
 
 @pytest.fixture
-def photo(sam3d, photo_file):
-    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
-    return bpy.context.scene.sam3d.photo
-
-
-@pytest.fixture
 def started(sam3d, photo):
     """The job of a reconstruction of one object that has been started."""
     bpy.ops.sam3d.add_click(x=30, y=40)

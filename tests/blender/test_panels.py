@@ -41,12 +41,6 @@ def drawn(sam3d):
     return draw
 
 
-@pytest.fixture
-def photo(sam3d, photo_file):
-    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
-    return bpy.context.scene.sam3d.photo
-
-
 def test_without_a_photo_the_panel_says_what_to_do(drawn):
     assert "Load a photo, then click its objects" in drawn("PhotoPanel")
 

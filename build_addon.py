@@ -119,7 +119,7 @@ def private_blender(extension: Path) -> Iterator[dict[str, str]]:
     """Variables for a Blender with empty settings of its own that finds the zip and the models."""
     with tempfile.TemporaryDirectory(prefix="sam3d_blender_") as home:
         yield os.environ | {
-            "HOME": home,
+            **dict.fromkeys(("HOME", "USERPROFILE", "LOCALAPPDATA"), home),
             "BLENDER_USER_RESOURCES": str(Path(home, "blender")),
             "SAM3D_EXTENSION": str(extension),
             "SAM3D_PYTHON": str(model_python()),

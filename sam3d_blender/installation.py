@@ -19,7 +19,9 @@ def install_environment() -> Task:
 
     It goes online only if Blender may. The worker ends first: its files are about to be replaced.
     """
-    return _start(lambda: environment.install(online=bpy.app.online_access))
+    begun = _start(lambda: environment.install(online=bpy.app.online_access))
+    session.replace_python(begun)
+    return begun
 
 
 def use_python(path: str | Path) -> Task:

@@ -109,11 +109,17 @@ def _numbered(part: str) -> tuple[int, str]:
     return (int(part), "") if part.isdecimal() else (-1, part)
 
 
+def _file_name(name: str) -> str:
+    stem = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).strip(" .") or "object"
+    # With these Windows means devices, whatever follows a dot.
+    return re.sub(r"^(con|prn|aux|nul|(?:com|lpt)[0-9¹²³])(?= *(\.|$))", r"\1_", stem, flags=re.IGNORECASE)
+
+
 def _file_names(names: Sequence[str]) -> list[str]:
     """What files of that name can be called on every system, none twice whether or not case counts."""
     called = []
     for name in names:
-        stem = wanted = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).strip(" .") or "object"
+        stem = wanted = _file_name(name)
         number = 2
         while stem.lower() in (other.lower() for other in called):
             stem, number = f"{wanted} {number}", number + 1

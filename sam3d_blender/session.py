@@ -22,6 +22,7 @@ PYTHON_VARIABLE = "SAM3D_PYTHON"
 
 POLL_SECONDS = 0.05
 
+_replacement: Task | None = None
 _client: WorkerClient | None = None
 _client_facts: tuple[Path, Path] | None = None
 _outcomes: dict[Job | Task, Callable] = {}
@@ -73,14 +74,23 @@ def needed_python() -> Path:
 def client() -> WorkerClient:
     """The worker; a new one when Python or model have changed, but not while the present one is busy.
 
-    Raises ArtistError without a Python.
+    Raises ArtistError without a Python, or while it is being replaced.
     """
     global _client, _client_facts
+    if _replacement is not None and not _replacement.is_over:
+        raise ArtistError("The Python environment is being installed; wait until it is, or cancel that.")
     facts = (needed_python(), checkpoint())
     if _client is None or (facts != _client_facts and not _client.is_busy):
         stop_worker()
         _client, _client_facts = WorkerClient(*facts), facts
     return _client
+
+
+def replace_python(task: Task) -> None:
+    """Have no worker while the task goes on: Windows would not replace the files that one uses."""
+    global _replacement
+    stop_worker()
+    _replacement = task
 
 
 def is_outdated() -> bool:

@@ -129,12 +129,12 @@ def _with_gaps(points: np.ndarray) -> np.ndarray:
 
 def _check_axes(points: np.ndarray) -> None:
     """Raises PhotoError unless x grows to the left of the picture and y upwards."""
-    sideways, down = (directions := points[..., :2] / points[..., 2:]).transpose(2, 0, 1)
-    known = np.isfinite(directions[..., 0])
+    known = np.isfinite(points).all(axis=-1)
+    directions = points[known][:, :2] / points[known][:, 2:]
     rows, columns = np.nonzero(known)
-    for name, across, places in (("x", sideways, columns), ("y", down, rows)):
+    for name, slopes, places in (("x", directions[:, 0], columns), ("y", directions[:, 1], rows)):
         # Of a pinhole camera both are linear in the pixel's place, whatever the scene.
-        if np.dot(across[known] - across[known].mean(dtype=np.float64), places - places.mean()) > 0:
+        if np.dot(slopes - slopes.mean(dtype=np.float64), places - places.mean()) > 0:
             raise PhotoError(
                 f"The points' {name} runs the wrong way: give x left, y up and z forward; "
                 "those of OpenCV want x and y times -1."

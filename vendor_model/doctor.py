@@ -1,5 +1,6 @@
 """Is this Python fit for the model? `python -m vendor_model.doctor` says so in one line of JSON.
 
+With the argument `system` only what no package can mend is looked at, for a Python that has none yet.
 Standard library only, and written so that a Python too old can still say that it is.
 """
 
@@ -10,6 +11,9 @@ import sys
 from pathlib import Path
 
 OLDEST_PYTHON = (3, 11)
+VISUAL_CPP = "msvcp140.dll"
+"""PyTorch needs it and does not bring it."""
+VISUAL_CPP_PAGE = "https://aka.ms/vs/17/release/vc_redist.x64.exe"
 REQUIREMENTS = Path(__file__).with_name("requirements.txt")
 
 
@@ -27,12 +31,24 @@ def lowest_versions(requirements):
     return dict(line.split(">=") for line in lines if line)
 
 
-def find_problem(requirements):
-    """What this Python lacks, in words, or None."""
+def find_system_problem():
+    """What is wrong about this Python or its system, in words, or None."""
     if sys.version_info < OLDEST_PYTHON:
         return "it is Python {}, and {}.{} or newer is needed".format(
             platform.python_version(), *OLDEST_PYTHON
         )
+    if sys.platform == "win32":
+        import ctypes
+
+        try:
+            ctypes.CDLL(VISUAL_CPP)
+        except OSError:
+            return f"Microsoft's Visual C++ runtime is not installed, to be had from {VISUAL_CPP_PAGE}"
+    return None
+
+
+def find_missing_package(requirements):
+    """What this Python lacks, in words, or None."""
     import importlib.metadata
 
     for package, lowest in lowest_versions(requirements).items():
@@ -58,16 +74,17 @@ def try_device():
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
-def main():
-    problem = find_problem(REQUIREMENTS.read_text(encoding="utf-8"))
-    report = {"problem": problem}
-    if problem is None:
-        try:
-            report["device"] = try_device()
-        except Exception as error:  # a broken installation fails in any way; the words are what is wanted
-            report["problem"] = f"PyTorch does not work in it ({type(error).__name__}: {error})"
-    print(json.dumps(report))
+def examine():
+    """{"problem": in words or None, "device": its name, if there is none}."""
+    problem = find_system_problem() or find_missing_package(REQUIREMENTS.read_text(encoding="utf-8"))
+    if problem is not None:
+        return {"problem": problem}
+    try:
+        return {"problem": None, "device": try_device()}
+    except Exception as error:  # a broken installation fails in any way; the words are what is wanted
+        return {"problem": f"PyTorch does not work in it ({type(error).__name__}: {error})"}
 
 
 if __name__ == "__main__":
-    main()
+    report = {"problem": find_system_problem()} if sys.argv[1:] == ["system"] else examine()
+    print(json.dumps(report))

@@ -3,8 +3,12 @@
 import gc
 import sys
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
-"""How PyTorch says so: of devices, of Linux and macOS, of Windows, and of CUDA's libraries."""
+OUT_OF_MEMORY = (
+    *("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED"),
+    *("Cannot allocate memory", "os error 1455", "WinError 1455", "error code: <1455>"),
+)
+"""How PyTorch says so: of devices, of Linux and macOS, of Windows, and of CUDA's libraries; then how those do
+that map files, for which Windows wants room in its page file."""
 
 
 def peak_memory() -> int:

@@ -68,7 +68,8 @@ def from_indices(rgba: np.ndarray, name: str) -> list[np.ndarray]:
     first. Raises ArtistError when there is no colour or more than MOST_INDICES.
     """
     levels = np.rint(np.clip(rgba[..., :3], 0, 1) * 65535).astype(np.int64) * (rgba[..., 3:] > 0)
-    codes, places = np.unique(levels @ (1 << np.array([32, 16, 0])), return_inverse=True)
+    red, green, blue = np.moveaxis(levels, -1, 0)
+    codes, places = np.unique(red << 32 | green << 16 | blue, return_inverse=True)
     places = places.reshape(rgba.shape[:2])
     count = int(np.count_nonzero(codes))
     if not 0 < count <= MOST_INDICES:

@@ -9,18 +9,26 @@ import json
 import os
 import shutil
 import sys
+import tempfile
+import time
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from . import PACKAGE_ROOT
-from .install_errors import NO_NETWORK, explain
+from .install_errors import NO_NETWORK, NO_PERMISSION, explain
 from .task import CommandError, Task, TaskError
 
 UV = "uv==0.13.9"
 REQUIREMENTS = PACKAGE_ROOT / "vendor_model" / "requirements.txt"
 MARKER = "sam3d.json"
 """Written into the environment when it is complete: what it was made for, and what it runs on."""
+
+NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+"""Where Linux has one, whether or not its tools are there."""
+
+PATIENCE = 40
+"""Attempts at moving a folder, a quarter of a second apart."""
 
 GIGABYTE = 10**9
 SIZES = {"CUDA": 5.8, "ROCm": 12.0, "MPS": 1.0, "CPU": 1.1}
@@ -84,7 +92,11 @@ def default_folder() -> Path:
 
 def python_in(folder: Path) -> Path:
     """The interpreter of a virtual environment."""
-    return folder / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    return _program_in(folder, "python")
+
+
+def _program_in(folder: Path, name: str) -> Path:
+    return folder / (f"Scripts/{name}.exe" if sys.platform == "win32" else f"bin/{name}")
 
 
 def installed_python(folder: Path | None = None) -> Path | None:
@@ -130,10 +142,10 @@ def plan(backend: str = "auto", folder: Path | None = None) -> Plan:
 
 
 def _best_backend() -> str:
-    """What uv will choose, guessed from the drivers' tools."""
+    """What uv will choose among those that the model runs on, guessed from the drivers and their tools."""
     if sys.platform == "darwin":
         return "MPS"
-    if shutil.which("nvidia-smi"):
+    if shutil.which("nvidia-smi") or NVIDIA_DRIVER.exists():
         return "CUDA"
     return "ROCm" if sys.platform == "linux" and shutil.which("rocminfo") else "CPU"
 
@@ -150,7 +162,7 @@ def install(
     planned = plan(backend, folder)
     if not online:
         return Task(lambda task: _refuse_offline())
-    return Task(lambda task: _install(task, planned, backend, base_python or Path(sys.executable)))
+    return Task(lambda task: _install(task, planned, base_python or Path(sys.executable)))
 
 
 def _refuse_offline() -> None:
@@ -160,7 +172,7 @@ def _refuse_offline() -> None:
     )
 
 
-def _install(task: Task, planned: Plan, backend: str, base_python: Path) -> Path:
+def _install(task: Task, planned: Plan, base_python: Path) -> Path:
     folder = planned.folder
     if planned.free < planned.size:
         raise TaskError(
@@ -171,18 +183,22 @@ def _install(task: Task, planned: Plan, backend: str, base_python: Path) -> Path
         raise TaskError(f"The folder {folder} holds something else: move it away and try again.")
     partial, cache = folder.with_name(folder.name + ".partial"), folder.with_name("cache")
     python = str(python_in(partial))
+    # Left to itself uv takes PyTorch for Intel's graphics, too, which the model does not run on.
+    backend = "cpu" if planned.backend == "CPU" else "auto"
     reason = ""
     try:
         shutil.rmtree(partial, ignore_errors=True)  # left by an installation that was killed
         partial.parent.mkdir(parents=True, exist_ok=True)
         task.report("Making a Python environment", 0.0)
+        _check_system(task, str(base_python))
         # -I: neither this process's Python settings nor the user's site folder nor the current folder count
         task.run([str(base_python), "-I", "-m", "venv", str(partial)])
         task.report("Fetching the installer", 0.03)
         task.run([python, "-I", "-m", "pip", "install", "--no-input", UV])
-        uv = [python, "-I", "-m", "uv", "pip", "install", "--python", python, "--cache-dir", str(cache)]
+        # Itself, for a Python that ran it would on Windows be ended without it.
+        uv = [str(_program_in(partial, "uv")), "pip", "install", "--python", python]
         task.run(
-            [*uv, "--torch-backend", backend, "--requirement", str(REQUIREMENTS)],
+            [*uv, "--cache-dir", str(cache), "--torch-backend", backend, "--requirement", str(REQUIREMENTS)],
             every_second=lambda: _report_download(task, (partial, cache), planned.size),
         )
         task.report("Trying it out", 0.95)
@@ -195,7 +211,10 @@ def _install(task: Task, planned: Plan, backend: str, base_python: Path) -> Path
         raise TaskError(reason) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if reason != NO_NETWORK:  # else the next attempt goes on from what has been fetched
+        if reason not in (
+            NO_NETWORK,
+            NO_PERMISSION,
+        ):  # else the next attempt goes on from it
             shutil.rmtree(cache, ignore_errors=True)
     return python_in(folder)
 
@@ -222,17 +241,31 @@ def _size_on_disk(folders: tuple[Path, ...]) -> int:
 
 def _replace(folder: Path, partial: Path) -> None:
     """Put the finished environment in its place. Its scripts name the old place, but only -m is ever used."""
-    old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
+    prefix = folder.name + ".old"
+    for left_over in folder.parent.glob(prefix + "*"):  # by a replacement while it was still in use
+        shutil.rmtree(left_over, ignore_errors=True)
+    old = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent)) / folder.name
     try:
-        partial.rename(folder)
+        if folder.exists():
+            _move(folder, old)
+        _move(partial, folder)
     except OSError:
         if old.exists():
-            old.rename(folder)
+            _move(old, folder)
         raise
-    shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(old.parent, ignore_errors=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename a folder, waiting while Windows refuses: a virus scanner may have a new file in it open."""
+    for _ in range(PATIENCE - 1):
+        try:
+            source.rename(target)
+            return
+        except PermissionError:
+            time.sleep(0.25)
+    source.rename(target)
 
 
 def check_python(python: Path) -> Task:
@@ -252,14 +285,26 @@ def _check_python(task: Task, python: Path) -> str:
         raise TaskError(f"{python} does not act like a Python: choose a Python's own program.") from error
 
 
+def _check_system(task: Task, python: str) -> None:
+    """Raises TaskError when whatever is installed for this Python could not work."""
+    problem, _ = _diagnose(task, python, "system")
+    if problem:
+        raise TaskError(f"The model cannot run here because {problem}: mend that and try again.")
+
+
 def _examine(task: Task, python: str) -> str:
     """The name of the device that the model would run on; raises TaskError when the Python is not fit."""
-    output = task.run([python, "-s", "-m", "vendor_model.doctor"], package_root=PACKAGE_ROOT)
-    try:
-        report = json.loads([line for line in output.splitlines() if line.startswith("{")][-1])
-        problem, device = report["problem"], report.get("device")
-    except (ValueError, LookupError, TypeError) as error:
-        raise CommandError(output) from error
+    problem, device = _diagnose(task, python)
     if problem:
         raise TaskError(f"{python} cannot run the model because {problem}: mend it or choose another one.")
     return device
+
+
+def _diagnose(task: Task, python: str, *what: str) -> tuple[str | None, str]:
+    """The doctor's (problem, device)."""
+    output = task.run([python, "-s", "-m", "vendor_model.doctor", *what], package_root=PACKAGE_ROOT)
+    try:
+        report = json.loads([line for line in output.splitlines() if line.startswith("{")][-1])
+        return report["problem"], report.get("device")
+    except (ValueError, LookupError, TypeError) as error:
+        raise CommandError(output) from error

@@ -30,7 +30,10 @@ _SIGNS = (
     (NO_SPACE, "no space left|not enough space|disk quota|errno 28]|os error 28|os error 112|winerror 112]"),
     (PROXY, "proxyerror|cannot connect to proxy|proxy authentication|tunnel connection failed|tunnel error"),
     (CERTIFICATE, "certificate_verify_failed|invalid peer certificate|unknownissuer"),
-    (NO_PERMISSION, "permission denied|access is denied|read-only file|os error 5)|winerror 5]|winerror 32]"),
+    (
+        NO_PERMISSION,
+        "permission denied|access is denied|read-only file|os error 5)|os error 32)|winerror 5]|winerror 32]",
+    ),
     (NO_ENSUREPIP, "ensurepip is not available|no module named ensurepip|no module named venv"),
     (NO_BUILD, "no wheels with a matching|no matching platform|no matching python"),
     (

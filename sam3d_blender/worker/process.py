@@ -97,7 +97,7 @@ def exit_reason(code: int, log: deque[str]) -> str:
     elif code < 0:
         reason = f"stopped by {signal.Signals(-code).name}"
     else:
-        reason = f"exit code {code}"
+        reason = f"exit code {code:#x}" if code > 0xFFFF else f"exit code {code}"  # Windows' own, of crashes
     last_words = next((line.strip() for line in reversed(log) if line.strip()), "")
     return f"{reason}: {last_words}" if last_words else reason
 

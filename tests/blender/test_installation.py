@@ -41,12 +41,7 @@ def test_disabling_ends_what_is_under_way(sam3d):
     window.workspace.status_text_set(sam3d("ui.click_tool")._draw_hints)
     operators._timers.append(bpy.context.window_manager.event_timer_add(0.1, window=window))
 
-    def install(task):
-        while True:
-            time.sleep(0.01)
-            task.stop_if_cancelled()
-
-    task = installation.task = sam3d("worker.task").Task(install)
+    task = installation.task = sam3d("worker.task").Task(_until_cancelled)
     extension.disable()
     try:
         assert STATUSBAR_HT_header.draw is usual_status and pointer.pointer is None
@@ -58,6 +53,29 @@ def test_disabling_ends_what_is_under_way(sam3d):
     finally:
         task.cancel()
         bpy.ops.preferences.addon_enable(module=extension.MODULE)
+
+
+def test_no_worker_starts_while_its_python_is_replaced(sam3d, monkeypatch):
+    installation, session = sam3d("installation"), sam3d("session")
+    session.client()
+    monkeypatch.setattr(
+        sam3d("worker.environment"), "install", lambda online: sam3d("worker.task").Task(_until_cancelled)
+    )
+    task = installation.install_environment()
+    try:
+        assert session._client is None
+        with pytest.raises(sam3d("core.errors").ArtistError, match="is being installed"):
+            session.client()
+    finally:
+        task.cancel()
+        task.wait()
+    assert session.client()
+
+
+def _until_cancelled(task):
+    while True:
+        time.sleep(0.01)
+        task.stop_if_cancelled()
 
 
 def test_no_torch_in_blender(sam3d):

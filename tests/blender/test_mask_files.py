@@ -67,14 +67,15 @@ def test_an_index_image_gives_an_object_for_each_value(photo, tmp_path):
 
 
 def test_saved_masks_are_read_again(sam3d, photo, tmp_path):
-    names = ["mug", "Mug", "a/b: 1?", "写真"]
+    names = ["mug", "Mug", "a/b: 1?", "写真", "Aux", "nul.2", "console"]
     for number, name in enumerate(names):
         bpy.ops.sam3d.add_object(name=name)
-        bpy.ops.sam3d.set_box(box=(10 + 20 * number, 10, 40 + 20 * number, 60))
+        bpy.ops.sam3d.set_box(box=(4 + 16 * number, 10, 20 + 16 * number, 60))
     shown = {prompt.name: photo.sam3d.shapes()[prompt.uuid].mask for prompt in photo.sam3d.prompts}
     folder = tmp_path / "masks" / "of desk"
     assert bpy.ops.sam3d.save_masks(directory=str(folder)) == {"FINISHED"}
-    assert sorted(path.stem for path in folder.iterdir()) == sorted(["mug", "Mug 2", "a_b_ 1_", "写真"])
+    wanted = {"mug", "Mug 2", "a_b_ 1_", "写真", "Aux_", "nul_.2", "console"}
+    assert {path.stem for path in folder.iterdir()} == wanted
     photo.sam3d.prompts.clear()
     bpy.ops.sam3d.add_masks(directory=str(folder))
     read = wholes(photo)

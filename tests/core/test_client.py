@@ -13,6 +13,7 @@ import pytest
 from sam3d_blender.worker import protocol
 from sam3d_blender.worker.client import MOST_FAILED_STARTS, PACKAGE_ROOT, WorkerClient
 from sam3d_blender.worker.jobs import JobState
+from sam3d_blender.worker.process import exit_reason
 from vendor_model.protocol import ErrorKind
 
 PYTHON = Path(sys.executable)
@@ -244,6 +245,11 @@ def test_worker_that_never_starts_is_tried_three_times_only(temp, tmp_path):
     client.stop()
     assert "no_such_package" in client.wait(client.load_photo(PHOTO)).error
     assert list(temp.iterdir()) == []
+
+
+def test_how_a_process_ended_is_said_as_its_system_says_it():
+    assert exit_reason(3, []) == "exit code 3"
+    assert exit_reason(0xC0000005, ["", "loading"]) == "exit code 0xc0000005: loading"  # a crash on Windows
 
 
 def test_python_that_is_missing_is_named(temp):

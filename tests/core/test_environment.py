@@ -19,13 +19,15 @@ PYTHON = Path(sys.executable)
 
 FAKE_UV = """
 import os, subprocess, sys
-arguments = sys.argv[1:]
-os.makedirs(arguments[arguments.index("--cache-dir") + 1], exist_ok=True)
-assert arguments[:2] == ["pip", "install"]
-for option in ("--python", "--cache-dir", "--torch-backend"):
-    at = arguments.index(option)
-    del arguments[at : at + 2]
-sys.exit(subprocess.run([sys.executable, "-I", "-m", *arguments]).returncode)
+def main():
+    arguments = sys.argv[1:]
+    os.makedirs(arguments[arguments.index("--cache-dir") + 1], exist_ok=True)
+    assert arguments[:2] == ["pip", "install"]
+    print("backend", arguments[arguments.index("--torch-backend") + 1])
+    for option in ("--python", "--cache-dir", "--torch-backend"):
+        at = arguments.index(option)
+        del arguments[at : at + 2]
+    sys.exit(subprocess.run([sys.executable, "-I", "-m", *arguments]).returncode)
 """
 FAKE_TORCH = """
 print("a line that torch prints")
@@ -46,13 +48,14 @@ class ones:
 """
 
 
-def write_wheel(folder, name, version, code, module=None):
-    module = module or f"{name}/__init__.py"
+def write_wheel(folder, name, version, code, scripts=""):
+    module = f"{name}/__init__.py"
     info = f"{name}-{version}.dist-info"
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:
         wheel.writestr(module, code)
         wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/entry_points.txt", scripts)
         wheel.writestr(f"{info}/RECORD", "")
 
 
@@ -72,7 +75,8 @@ def no_index(monkeypatch, tmp_path):
 @pytest.fixture
 def packages(no_index):
     """Small stand-ins for everything that an installation fetches."""
-    write_wheel(no_index, "uv", environment.UV.split("==")[1], FAKE_UV, "uv/__main__.py")
+    script = "[console_scripts]\nuv = uv:main\n"
+    write_wheel(no_index, "uv", environment.UV.split("==")[1], FAKE_UV, script)
     for package, version in doctor.lowest_versions(doctor.REQUIREMENTS.read_text(encoding="utf-8")).items():
         write_wheel(no_index, package.replace("-", "_"), version, FAKE_TORCH if package == "torch" else "")
     return no_index
@@ -169,9 +173,71 @@ def test_installation_after_a_lost_connection_works_and_outlives_a_failed_repair
     assert check(folder).condition is Condition.READY and check(folder).device == "cpu"
     assert check_python(task.result).wait().result == "cpu"
     assert [entry.name for entry in beside.iterdir()] == ["python"]
+    assert "backend cpu" in task.log
 
     assert install(True, "cpu", folder, base_python=Path("/bin/false")).wait().state is JobState.FAILED
     assert check(folder).condition is Condition.READY
+
+
+def test_machine_without_a_card_that_the_model_runs_on_gets_pytorch_for_its_cpu(
+    folder, packages, monkeypatch
+):
+    monkeypatch.setattr(environment, "_best_backend", lambda: "CPU")
+    monkeypatch.setitem(environment.SIZES, "CPU", 0.1)
+    assert "backend cpu" in install(online=True, folder=folder).wait().log
+
+
+def test_finished_environment_waits_for_what_has_it_open(folder, monkeypatch):
+    partial, waits = folder.with_name("python.partial"), []
+    make_ready(folder, device="old")
+    make_ready(partial, device="new")
+    rename = Path.rename
+
+    def rename_at_last(source, target):
+        if source == partial and len(waits) < 3:
+            raise PermissionError(13, "Access is denied")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", rename_at_last)
+    monkeypatch.setattr(environment.time, "sleep", waits.append)
+    environment._replace(folder, partial)
+    assert check(folder).device == "new" and len(waits) == 3
+    assert [entry.name for entry in folder.parent.iterdir()] == ["python"]
+
+
+def test_environment_that_stays_in_use_stays_where_it_is_and_what_was_fetched_is_kept(
+    folder, packages, monkeypatch
+):
+    make_ready(folder, device="old")
+    rename = Path.rename
+
+    def refuse(source, target):
+        if source == folder:
+            raise PermissionError(13, "Permission denied")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(environment, "PATIENCE", 2)
+    task = install(online=True, backend="cpu", folder=folder).wait()
+    assert task.error == install_errors.NO_PERMISSION, list(task.log)
+    assert check(folder).device == "old"
+    assert sorted(entry.name for entry in folder.parent.iterdir()) == ["cache", "python"]
+
+
+def test_system_on_which_pytorch_cannot_work_is_refused_before_the_download(folder, packages, tmp_path):
+    system = tmp_path / "python"
+    reason = "it has no Visual C++"
+    system.write_text(f'#!/bin/sh\necho \'{{"problem": "{reason}"}}\'\n')
+    system.chmod(0o755)
+    task = install(online=True, backend="cpu", folder=folder, base_python=system).wait()
+    assert reason in task.error and list(folder.parent.iterdir()) == []
+
+
+def test_missing_visual_cpp_of_windows_is_named_with_its_page(monkeypatch):
+    assert doctor.find_system_problem() is None
+    monkeypatch.setattr(doctor.sys, "platform", "win32")
+    monkeypatch.setattr(doctor, "VISUAL_CPP", "no such library.dll")
+    assert doctor.VISUAL_CPP_PAGE in doctor.find_system_problem()
 
 
 def test_installation_is_refused_offline(folder):
@@ -233,6 +299,7 @@ def test_size_on_disk_counts_linked_files_once(tmp_path):
         (install_errors.PROXY, "ProxyError('Cannot connect to proxy.', timed out)"),
         (install_errors.CERTIFICATE, "SSLError(CERTIFICATE_VERIFY_FAILED) No matching distribution found"),
         (install_errors.NO_PERMISSION, "[WinError 5] Zugriff verweigert: 'python.partial'"),
+        (install_errors.NO_PERMISSION, "used by another process. (os error 32)"),
         (install_errors.NO_ENSUREPIP, "not created successfully because ensurepip is not available."),
         (install_errors.NO_BUILD, "torch==2.5 has no wheels with a matching Python ABI tag"),
     ],
@@ -259,9 +326,9 @@ def test_python_that_is_missing_or_no_python_is_refused(tmp_path):
 
 
 def test_package_that_is_missing_or_old_is_named():
-    assert doctor.find_problem("torch>=1.0\n# comment\n") is None
-    assert doctor.find_problem("no-such-package>=1.0\n") == "it lacks no-such-package 1.0 or newer"
-    assert "999 or newer is needed" in doctor.find_problem("torch>=999\n")
+    assert doctor.find_missing_package("torch>=1.0\n# comment\n") is None
+    assert doctor.find_missing_package("no-such-package>=1.0\n") == "it lacks no-such-package 1.0 or newer"
+    assert "999 or newer is needed" in doctor.find_missing_package("torch>=999\n")
 
 
 def test_versions_compare_by_number():

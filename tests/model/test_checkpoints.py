@@ -12,6 +12,7 @@ from vendor_model import checkpoints
 from vendor_model.__main__ import MINI
 from vendor_model.checkpoints import files
 from vendor_model.checkpoints.files import SHARED_FILE, SHARED_KEYS
+from vendor_model.checkpoints.released import read_released
 from vendor_model.config import read_pipeline
 from vendor_model.errors import CheckpointError
 
@@ -98,6 +99,18 @@ def test_a_missing_or_damaged_shared_file_is_refused_in_words(copy):
     (copy / SHARED_FILE).unlink()
     with pytest.raises(CheckpointError, match=r"shared\.safetensors is missing"):
         checkpoints.load_module(copy, config, "ss_decoder", CPU)
+
+
+def test_memory_that_runs_out_is_not_taken_for_damage(copy, monkeypatch):
+    def run_out(*_, **__):
+        raise OSError("The paging file is too small for this operation to complete. (os error 1455)")
+
+    monkeypatch.setattr(files, "safe_open", run_out)
+    with pytest.raises(OSError, match="1455"):
+        checkpoints.load_module(copy, read_pipeline(copy), "ss_decoder", CPU)
+    monkeypatch.setattr(torch, "load", run_out)
+    with pytest.raises(OSError, match="1455"):
+        read_released(copy / "ss_decoder.safetensors", {})
 
 
 def test_a_truncated_file_is_refused_in_words(copy):

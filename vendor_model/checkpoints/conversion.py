@@ -6,7 +6,6 @@ geometry.md §2.2, §9), everything else in float32. Equal parameters are stored
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from vendor_model.checkpoints.released import CONFIGURATION, Release, find_relea
 from vendor_model.checkpoints.space import check_space, disk_error
 from vendor_model.checkpoints.writing import Stored, write_tensors
 from vendor_model.errors import CheckpointError
+from vendor_model.moving import move
 from vendor_model.precision import weight_dtype
 from vendor_model.types import Progress
 
@@ -51,7 +51,7 @@ def convert(source: Path, target: Path, progress: Progress, configuration: Path 
         shutil.rmtree(unfinished, ignore_errors=True)  # left by a conversion that was killed
         unfinished.mkdir(parents=True)
         _write(unfinished, release, weights, twins, progress)
-        os.rename(unfinished, target)
+        move(unfinished, target)
     except OSError as error:
         raise disk_error(target, error) from None
     finally:

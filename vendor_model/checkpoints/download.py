@@ -24,6 +24,7 @@ from huggingface_hub.utils import (
 from vendor_model.checkpoints.conversion import convert
 from vendor_model.checkpoints.space import FULL, check_space, disk_error
 from vendor_model.errors import DownloadError
+from vendor_model.moving import move
 from vendor_model.types import Progress
 
 TOKENS_PAGE = "https://huggingface.co/settings/tokens"
@@ -70,7 +71,7 @@ def download_model(configuration: Path, target: Path, progress: Progress) -> Non
     sources = [Source(**entry) for entry in release["weights"]]
     fetch(sources, folder, progress, spare=release["bytes"] if to_convert else 0)
     if not to_convert:
-        folder.rename(target)
+        move(folder, target)
         return
     convert(folder, target, progress, configuration)
     shutil.rmtree(folder, ignore_errors=True)
@@ -137,7 +138,7 @@ def fetch_one(file: RemoteFile, folder: Path, on_size: Callable[[int], None]) ->
     if not is_complete(unfinished, file):
         unfinished.unlink()
         raise DownloadError(f"{file.name} arrived damaged: try again to fetch it anew.")
-    unfinished.replace(folder / file.name)
+    move(unfinished, folder / file.name)
 
 
 def is_complete(path: Path, file: RemoteFile) -> bool:

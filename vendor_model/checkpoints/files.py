@@ -7,7 +7,6 @@ for. It is loaded once, too, for as long as one of its modules lives.
 
 import json
 import math
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -20,6 +19,8 @@ from torch import Tensor, nn
 from vendor_model.checkpoints.modules import WEIGHTS, build_one, weights_file, without_weights
 from vendor_model.config import PipelineConfig
 from vendor_model.errors import CheckpointError
+from vendor_model.memory import is_out_of_memory
+from vendor_model.moving import move
 from vendor_model.precision import weight_dtype
 
 SHARED_FILE = "shared.safetensors"
@@ -63,7 +64,8 @@ def load_module(
     """One module by its name in `WEIGHTS`, in evaluation mode and without gradients, on the device.
 
     dtype: of its floating-point tensors; None as they are stored. Tensors go from the memory-mapped file
-    straight to the device; on the CPU, those of the asked dtype stay mapped and take no memory of their own.
+    straight to the device; on the CPU, those of the asked dtype stay mapped and take no memory of their own,
+    though Windows wants room for them in its page file.
     Raises CheckpointError when a file is missing or damaged, or keys or shapes differ from the module's.
     """
     with without_weights():
@@ -136,7 +138,7 @@ def save(folder: Path, config: PipelineConfig, modules: Mapping[str, nn.Module],
         path = folder / getattr(config, f"{file}_ckpt_path")
         partial = path.with_suffix(".partial")
         save_file(tensors, partial)
-        os.replace(partial, path)
+        move(partial, path)
 
 
 def _open(path: Path, device: str) -> safe_open:
@@ -145,6 +147,8 @@ def _open(path: Path, device: str) -> safe_open:
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing: choose a folder that holds a complete model.") from None
     except (OSError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
         raise _damaged(path, error) from None
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from vendor_model.checkpoints.modules import WEIGHTS
 from vendor_model.config import PipelineConfig, as_record, is_converted, read_yaml
 from vendor_model.errors import CheckpointError
+from vendor_model.memory import is_out_of_memory
 
 CONFIGURATION = Path(__file__).parent.parent / "official"
 """What the released model is, in this project's own files."""
@@ -115,6 +116,8 @@ def _load(path: Path) -> object:
             ) from None
         raise CheckpointError(f"{path} is no checkpoint: fetch the model again.") from None
     except (OSError, RuntimeError, EOFError, ValueError, LookupError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(
             f"{path} is no complete checkpoint ({reason}): fetch the model again."

@@ -20,6 +20,7 @@ from vendor_model.checkpoints.files import WeightsFile
 from vendor_model.device import choose_device
 from vendor_model.errors import UserError, exit_in_words
 from vendor_model.evaluation.scenes import known_photos, scene_folders
+from vendor_model.moving import move
 from vendor_model.training import distributed
 from vendor_model.training.geometry_model import (
     drawn_seen,
@@ -112,7 +113,7 @@ def write_model(run: Run, parts: nn.ModuleDict, output: Path) -> None:
             tensors[prefix + key] = value.to(old.dtype).cpu().contiguous()
     partial = path.with_suffix(".partial")
     save_file(tensors, partial)
-    partial.replace(path)
+    move(partial, path)
 
 
 def main() -> None:

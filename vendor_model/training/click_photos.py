@@ -1,13 +1,13 @@
 """Cluttered photos with their regions, kept in files: what the click network is trained on."""
 
 import dataclasses
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from vendor_model.moving import move
 from vendor_model.segmentation.regions import RegionGraph, region_graph
 from vendor_model.training.clutter import Clutter, from_scene, make_clutter, objects
 from vendor_model.training.scenes import make_scene
@@ -57,7 +57,7 @@ def write_shard(path: Path, photos: Sequence[Clutter]) -> None:
     partial = path.with_suffix(".partial")
     with open(partial, "wb") as file:
         np.savez(file, **arrays)
-    os.replace(partial, path)
+    move(partial, path)
 
 
 def read_photos(folder: Path) -> Iterator[ClickPhoto]:

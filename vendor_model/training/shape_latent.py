@@ -6,13 +6,14 @@ in for the encoder of the paper's occupancy VAE; the decoder is the specified on
 is trained on these codes. Latent width, not voxels, limits thin parts.
 """
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from vendor_model.moving import move
 
 TRUNCATION = 0.1
 """Distances are cut at ± this many object lengths and divided by it: to -1..1."""
@@ -48,7 +49,7 @@ class ShapeCode:
         partial = path.with_suffix(".partial")
         with open(partial, "wb") as file:
             np.savez(file, mean=self.mean.numpy(), basis=self.basis.numpy(), scale=self.scale.numpy())
-        os.replace(partial, path)
+        move(partial, path)
 
     @classmethod
     def load(cls, path: Path) -> "ShapeCode":

@@ -5,7 +5,6 @@
 """
 
 import multiprocessing
-import os
 import time
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vendor_model.errors import UserError
+from vendor_model.moving import move
 from vendor_model.training.samples import SampleSizes, object_samples
 from vendor_model.training.scenes import KINDS, Scene, make_scene
 
@@ -138,7 +138,7 @@ def save_shard(path: Path, samples: Sequence[dict[str, np.ndarray]], **others: n
     partial_path = path.with_suffix(".partial")
     with open(partial_path, "wb") as file:
         np.savez(file, **arrays)
-    os.replace(partial_path, path)
+    move(partial_path, path)
 
 
 def read_arrays(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray] | None:

@@ -6,7 +6,6 @@ with one line per report. A killed run goes on from `last.pt`.
 
 import json
 import math
-import os
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +21,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from vendor_model.checkpoints.files import check_fit
 from vendor_model.errors import CheckpointError, UserError
+from vendor_model.moving import move
 from vendor_model.training import distributed
 from vendor_model.training.cuda_graphs import captured
 from vendor_model.training.muon import Muon
@@ -281,7 +281,7 @@ def _of_this_device(saved: dict, optimizer: torch.optim.Optimizer) -> list[dict]
 def _save(path: Path, state: dict) -> None:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
-    os.replace(partial, path)
+    move(partial, path)
 
 
 def _log(folder: Path, line: dict) -> None:

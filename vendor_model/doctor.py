@@ -62,15 +62,18 @@ def find_missing_package(requirements):
 
 
 def try_device():
-    """Multiply two matrices where the model would run; the device's name."""
+    """Compute something where the model would run; the device's name."""
     import torch
 
-    from vendor_model.device import choose_device
+    from vendor_model.device import choose_device, wrong_results
 
     device = choose_device()
     ones = torch.ones(64, 64, device=device)
     if (ones @ ones).sum().item() != 64**3:
         raise ArithmeticError(f"it multiplies wrongly on {device}")
+    wrong = [] if device.type == "cpu" else wrong_results(device)
+    if wrong:
+        raise ArithmeticError(f"{device} gets {', '.join(wrong)} wrong: newer PyTorch or drivers may not")
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 

@@ -5,10 +5,12 @@ import sys
 
 OUT_OF_MEMORY = (
     *("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED"),
+    *("Invalid buffer size", "unable to find an engine to execute"),
     *("Cannot allocate memory", "os error 1455", "WinError 1455", "error code: <1455>"),
 )
-"""How PyTorch says so: of devices, of Linux and macOS, of Windows, and of CUDA's libraries; then how those do
-that map files, for which Windows wants room in its page file."""
+"""How PyTorch says so: of devices, of Linux and macOS, of Windows, and of CUDA's libraries; of a buffer too
+large for Apple's devices, and of cuDNN, which finds no way in the memory left; then how those do that map
+files, for which Windows wants room in its page file."""
 
 
 def peak_memory() -> int:
@@ -36,6 +38,21 @@ def free_memory(device) -> int:
     if device.type == "mps":
         return min(free, torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     return free
+
+
+def stay_on_device(device) -> None:
+    """Have what does not fit on a `torch.device` fail from now on, so that less is tried.
+
+    Else Windows and macOS put it elsewhere, where all of it is many times slower.
+    """
+    import torch
+
+    if device.type == "mps":
+        torch.mps.set_per_process_memory_fraction(1.0)
+    elif device.type == "cuda" and sys.platform == "win32":
+        free, total = torch.cuda.mem_get_info(device)
+        own = torch.cuda.memory_reserved(device)
+        torch.cuda.set_per_process_memory_fraction((free + own) / total, device.index)
 
 
 def give_back() -> None:

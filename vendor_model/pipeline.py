@@ -23,7 +23,7 @@ from vendor_model.layout.geometry_fit import fit_geometry
 from vendor_model.layout.pose import decode_pose
 from vendor_model.layout.refinement import RefinementSettings, mask_iou, refine_pose
 from vendor_model.layout.seen_voxels import correct_seen_voxels
-from vendor_model.memory import is_out_of_memory
+from vendor_model.memory import is_out_of_memory, stay_on_device
 from vendor_model.models.texture_flow import denormalise
 from vendor_model.models.voxel_decoder import tokens_to_grid
 from vendor_model.precision import convert, product_dtype, products_in, search_dtype
@@ -95,6 +95,7 @@ class Pipeline:
         Raises CheckpointError, or UserError for a device that is not there.
         """
         config, chosen = read_pipeline(folder), choose_device(device)
+        stay_on_device(chosen)
 
         def dtype(name: str) -> torch.dtype:
             return product_dtype(name, chosen, config.dtype)
@@ -160,6 +161,7 @@ class Pipeline:
                 *pair[0], seed, step, config, (scene.point_map, pair[1]) if fits else None
             ),
         )
+        del tokens  # here and below: a hundred times the size of what comes of them
         there = [number for number, shape in enumerate(shapes) if shape is not None]
         texture_tokens = each(
             "conditioning",
@@ -172,6 +174,7 @@ class Pipeline:
             list(zip(shapes, texture_tokens, strict=True)),
             lambda pair, step: self.sample_texture(*pair, step, config=config),
         )
+        del texture_tokens
         decoded = each(
             "surface",
             list(zip(shapes, latents, strict=True)),
@@ -327,6 +330,12 @@ class Pipeline:
 
         Where memory runs out an object is begun again in a smaller memory mode, as long as there is one.
         """
+        try:
+            return self._results(stage, items, work, progress)
+        finally:  # cancelled, too
+            self.models.end_stage()
+
+    def _results(self, stage: str, items: Sequence, work: Callable, progress: Progress) -> list:
         results = []
         while len(results) < len(items):
             number = len(results)
@@ -349,7 +358,6 @@ class Pipeline:
                     raise
             # Only here, where the error no longer holds on to what was being computed.
             self.notify(self.models.shrink())
-        self.models.end_stage()
         return results
 
 

@@ -6,6 +6,7 @@ caller says that it may.
 
 import contextlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -26,6 +27,9 @@ MARKER = "sam3d.json"
 
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 """Where Linux has one, whether or not its tools are there."""
+
+OLDEST_CAPABILITY, BACKEND_BEFORE = 7.5, "cu126"
+"""Of NVIDIA's cards, for PyTorch's builds since CUDA 12.8; and the builds for older ones, as a GTX 1080."""
 
 PATIENCE = 40
 """Attempts at moving a folder, a quarter of a second apart."""
@@ -183,8 +187,6 @@ def _install(task: Task, planned: Plan, base_python: Path) -> Path:
         raise TaskError(f"The folder {folder} holds something else: move it away and try again.")
     partial, cache = folder.with_name(folder.name + ".partial"), folder.with_name("cache")
     python = str(python_in(partial))
-    # Left to itself uv takes PyTorch for Intel's graphics, too, which the model does not run on.
-    backend = "cpu" if planned.backend == "CPU" else "auto"
     reason = ""
     try:
         shutil.rmtree(partial, ignore_errors=True)  # left by an installation that was killed
@@ -193,6 +195,7 @@ def _install(task: Task, planned: Plan, base_python: Path) -> Path:
         _check_system(task, str(base_python))
         # -I: neither this process's Python settings nor the user's site folder nor the current folder count
         task.run([str(base_python), "-I", "-m", "venv", str(partial)])
+        backend = _torch_backend(task, planned)
         task.report("Fetching the installer", 0.03)
         task.run([python, "-I", "-m", "pip", "install", "--no-input", UV])
         # Itself, for a Python that ran it would on Windows be ended without it.
@@ -217,6 +220,26 @@ def _install(task: Task, planned: Plan, base_python: Path) -> Path:
         ):  # else the next attempt goes on from it
             shutil.rmtree(cache, ignore_errors=True)
     return python_in(folder)
+
+
+def _torch_backend(task: Task, planned: Plan) -> str:
+    """Which builds of PyTorch uv is to take.
+
+    By itself it would take those for Intel's graphics, too, which the model does not run on, and go by the
+    driver, not by the card.
+    """
+    if planned.backend == "CUDA" and _compute_capability(task) < OLDEST_CAPABILITY:
+        return BACKEND_BEFORE
+    return "cpu" if planned.backend == "CPU" else "auto"
+
+
+def _compute_capability(task: Task) -> float:
+    """Of the newest NVIDIA card; infinite where the driver does not tell."""
+    try:
+        told = task.run(["nvidia-smi", "--query-gpu=compute_cap", "--format=csv,noheader"])
+        return max(float(line) for line in told.split())
+    except (OSError, CommandError, ValueError):
+        return math.inf
 
 
 def _report_download(task: Task, folders: tuple[Path, ...], total: int) -> None:

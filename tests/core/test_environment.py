@@ -187,6 +187,16 @@ def test_machine_without_a_card_that_the_model_runs_on_gets_pytorch_for_its_cpu(
     assert "backend cpu" in install(online=True, folder=folder).wait().log
 
 
+def test_card_that_the_newest_builds_do_not_know_gets_older_ones(folder, packages, monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setitem(environment.SIZES, "CUDA", 0.1)
+    tool = tmp_path / "nvidia-smi"
+    for told, backend in (("6.1", "cu126"), ("6.1\n8.6", "auto"), ("Field is not valid", "auto")):
+        tool.write_text(f"#!/bin/sh\necho '{told}'\n")
+        tool.chmod(0o755)
+        assert f"backend {backend}" in install(online=True, folder=folder).wait().log
+
+
 def test_finished_environment_waits_for_what_has_it_open(folder, monkeypatch):
     partial, waits = folder.with_name("python.partial"), []
     make_ready(folder, device="old")

@@ -1,5 +1,7 @@
 """Which modules stay in memory, and what happens when it runs out."""
 
+import sys
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,8 @@ from vendor_model import checkpoints
 from vendor_model.__main__ import MINI
 from vendor_model.benchmark import subject
 from vendor_model.config import read_pipeline
-from vendor_model.errors import CheckpointError
-from vendor_model.memory import free_memory, is_out_of_memory
+from vendor_model.errors import Cancelled, CheckpointError
+from vendor_model.memory import free_memory, is_out_of_memory, stay_on_device
 from vendor_model.pipeline import Pipeline
 from vendor_model.residency import MemoryMode, Residency, choose_mode
 
@@ -27,9 +29,9 @@ def pipeline(mode: MemoryMode) -> Pipeline:
     return Pipeline.load(MINI, "cpu", mode)
 
 
-def made(pipeline: Pipeline, **options):
+def made(pipeline: Pipeline, progress=quiet, **options):
     scene, mask = subject.scene(pipeline.config)
-    (one,) = pipeline.reconstruct(scene, [mask], 0, quiet, refine_layout=False, **options)
+    (one,) = pipeline.reconstruct(scene, [mask], 0, progress, refine_layout=False, **options)
     return one
 
 
@@ -58,6 +60,51 @@ def test_smaller_modes_make_the_same_object_and_keep_nothing(mode, reference):
     assert not smaller.models.loaded
     assert_same(made(smaller), reference)
     assert not smaller.models.loaded
+
+
+def test_a_job_that_is_cancelled_leaves_nothing_loaded():
+    def progress(stage, fraction):
+        if stage == "texture" and fraction > 0:
+            raise Cancelled
+
+    model = pipeline(MemoryMode.MEDIUM)
+    with pytest.raises(Cancelled):
+        made(model, progress)
+    assert not model.models.loaded
+
+
+def test_condition_tokens_do_not_outlive_their_stage():
+    model, tokens, alive = pipeline(MemoryMode.HIGH), [], []
+
+    def watched(condition):
+        def call(*arguments):
+            made = condition(*arguments)
+            tokens.append(weakref.ref(made[0] if isinstance(made, tuple) else made))
+            return made
+
+        return call
+
+    def decode(*arguments, whole=model.decode):
+        alive.append([ref() is not None for ref in tokens])
+        return whole(*arguments)
+
+    model.geometry_condition = watched(model.geometry_condition)
+    model.texture_condition = watched(model.texture_condition)
+    model.decode = decode
+    made(model)
+    assert alive and all(not any(each) for each in alive)
+
+
+@pytest.mark.parametrize(("kind", "system"), [("mps", "darwin"), ("cuda", "win32")])
+def test_what_a_device_cannot_hold_is_not_put_elsewhere(monkeypatch, kind, system):
+    fractions = []
+    device = getattr(torch, kind)
+    monkeypatch.setattr(device, "set_per_process_memory_fraction", lambda *args: fractions.append(args[0]))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (3 * 2**30, 8 * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 2**30)
+    monkeypatch.setattr(sys, "platform", system)
+    stay_on_device(torch.device(kind))
+    assert fractions == [1.0 if kind == "mps" else 0.5]
 
 
 def test_only_the_modules_at_work_are_loaded():

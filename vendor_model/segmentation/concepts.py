@@ -39,8 +39,9 @@ class ConceptFinder:
             self._tokens = AutoTokenizer.from_pretrained(
                 source, local_files_only=True, trust_remote_code=False
             )
-            self._network = load_network(Sam3Model, source, device)
-        self._network.vision_encoder.backbone = backbone
+            network = load_network(Sam3Model, source)
+        network.vision_encoder.backbone = backbone  # before its own goes to the device, too
+        self._network = network.to(device)
 
     @torch.inference_mode()
     def find(self, pixels: Tensor, text: str, size: tuple[int, int]) -> list[Proposal]:

@@ -58,13 +58,14 @@ def load_sam(source: str, device: torch.device) -> SamWeights:
             raise CheckpointError(
                 f"“{source}” holds a model of type {config.model_type}: choose one of SAM 2.1 or SAM 3."
             )
-        network = load_network(AutoModelForMaskGeneration, source, device)
+        network = load_network(AutoModelForMaskGeneration, source).to(device)
     reads = getattr(config, "detector_config", None) is not None
     return SamWeights(source, network, *FAMILIES[config.model_type], reads)
 
 
-def load_network(kind: type, source: str, device: torch.device) -> PreTrainedModel:
-    """A network for evaluation in float32. kind: a class with `from_pretrained`. Raises CheckpointError."""
+def load_network(kind: type, source: str) -> PreTrainedModel:
+    """A network for evaluation in float32, on the CPU. kind: a class with `from_pretrained`. Raises
+    CheckpointError."""
     network, report = kind.from_pretrained(
         source,
         local_files_only=True,
@@ -79,7 +80,7 @@ def load_network(kind: type, source: str, device: torch.device) -> PreTrainedMod
             f"“{source}” lacks {len(missing)} tensors of its network, such as {min(missing)}: "
             "download the model again."
         )
-    return network.eval().requires_grad_(False).to(device)
+    return network.eval().requires_grad_(False)
 
 
 @contextmanager

@@ -16,6 +16,9 @@ CORNERS = tuple((j & 1, j >> 1 & 1, j >> 2 & 1) for j in range(8))
 EDGES = ((0, 1), (1, 5), (4, 5), (0, 4), (2, 3), (3, 7), (6, 7), (2, 6), (2, 0), (3, 1), (7, 5), (6, 4))
 """Ordered corner pairs; parallel edges all run the same way."""
 
+WAYS = {2: 0, 4: 1, 1: 2}
+"""A number for an edge's axis, by the bit in which its corners differ: as ids order their second corners."""
+
 WEIGHT_CHANNELS = 21
 WEIGHT_SCALE = 0.99
 REVERSED_CASE = 231
@@ -187,8 +190,10 @@ def _connect(owners, edges, corners, sdf, gamma) -> Tensor:
     vertex, column = (edges >= 0).nonzero().unbind(1)
     dual[owners[vertex], edges[vertex, column]] = vertex.int()
     used = (dual >= 0).flatten()
-    firsts, seconds = (corners[:, list(ends)].flatten()[used] for ends in zip(*EDGES, strict=True))
-    order = (firsts * len(sdf) + seconds).sort(stable=True)
+    firsts = corners[:, [first for first, _ in EDGES]].flatten()[used]
+    ways = torch.tensor([WAYS[first ^ second] for first, second in EDGES], device=edges.device).int()
+    # A grid edge by its first corner and the way it runs: in 32 bits, where 64 are more than MPS sorts.
+    order = (3 * firsts.int() + ways.repeat(cubes)[used]).sort(stable=True)
     _, counts = order.values.unique_consecutive(return_counts=True)
     starts = (counts.cumsum(0) - counts)[counts == 4]
     members = order.indices[starts.unsqueeze(1) + torch.arange(4, device=edges.device)]

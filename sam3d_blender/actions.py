@@ -7,6 +7,7 @@ nothing has changed then. Clicks, boxes and strokes are in `marking`, masks from
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import bpy
 
@@ -17,7 +18,7 @@ from .core.shapes import Shape
 from .properties import SAM3D_PG_prompt
 from .scene import photo as photos
 from .scene.camera import camera_of, look_through
-from .scene.reconstruction import Part, write_reconstruction
+from .scene.reconstruction import Part, is_finished_by_hand, write_reconstruction
 from .selection import current_photo, find_object, found_again
 from .worker.jobs import Job
 
@@ -26,19 +27,28 @@ NOTHING_MADE = "Nothing came of it; mark more of the object, or try another seed
 OnProgress = Callable[[Job], None]
 
 
+class Target(NamedTuple):
+    """A prompt of which an object is made. mask: `masks.digest` of the whole mask."""
+
+    prompt: str
+    name: str
+    mask: str
+
+
 @dataclass
 class Reconstruction:
     """The reconstruction under way. Data are numbered, not held: undo replaces every Blender object.
 
-    scene, photo: `session_uid` of each, which stays when the artist renames them. targets: (uuid, name) of
-    each prompt, in the order of the job's masks; empty: names of those of which nothing came, once it is
-    finished.
+    scene, photo: `session_uid` of each, which stays when the artist renames them. targets: in the order of
+    the job's masks; kept: names of prompts that are not made again; empty: of those of which nothing came,
+    once it is finished.
     """
 
     job: Job
     scene: int
     photo: int
-    targets: tuple[tuple[str, str], ...]
+    targets: tuple[Target, ...]
+    kept: tuple[str, ...]
     seed: int
     replace: bool
     empty: tuple[str, ...] = ()
@@ -81,7 +91,8 @@ def remove_object(name: str | None = None) -> None:
 def start_reconstruction(replace: bool = False) -> Reconstruction:
     """Have every object of the photo that has a mask reconstructed; returns at once.
 
-    replace: also renew objects of an earlier run that the artist has worked on.
+    One that the artist has worked on since it was made of the same mask is not made again. replace: it is,
+    and in its place.
     """
     global reconstruction
     image = current_photo()
@@ -105,10 +116,25 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
         raise ArtistError(
             "The worker is still busy with the model or Python chosen before; wait for it, or cancel first."
         )
-    settings = bpy.context.scene.sam3d
+    scene = bpy.context.scene
+    targets = [
+        Target(prompt.uuid, prompt.name, masks.digest(shapes[prompt.uuid].whole)) for prompt in prompts
+    ]
+    done = [
+        target
+        for target in targets
+        if not replace and is_finished_by_hand(scene, image, target.prompt, target.mask)
+    ]
+    targets = [target for target in targets if target not in done]
+    if not targets:
+        raise ArtistError(
+            "You have worked on every object since it was made, and no mask has changed; "
+            "mark another one, or have the edited ones replaced."
+        )
+    settings = scene.sam3d
     job = client.reconstruct(
         photos.content(image),
-        [shapes[prompt.uuid].mask for prompt in prompts],
+        [shapes[target.prompt].mask for target in targets],
         seed=settings.seed,
         refine_layout=settings.refine_layout,
         preset=settings.preset,
@@ -118,9 +144,10 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
     )
     reconstruction = Reconstruction(
         job,
-        bpy.context.scene.session_uid,
+        scene.session_uid,
         image.session_uid,
-        tuple((prompt.uuid, prompt.name) for prompt in prompts),
+        tuple(targets),
+        tuple(target.name for target in done),
         settings.seed,
         replace,
     )
@@ -155,7 +182,7 @@ def finish_reconstruction() -> list[bpy.types.Object]:
         raise ArtistError("The scene that the objects were for is gone from the file; reconstruct again.")
     scene.sam3d.peak_memory_mb = result.peak_memory / 2**20
     made = dict(zip(run.targets, result.objects, strict=True))
-    empty = {uuid: name for (uuid, name), surface in made.items() if surface is None}
+    empty = {target.prompt: target.name for target, surface in made.items() if surface is None}
     run.empty = tuple(empty.values())
     for prompt in image.sam3d.prompts:
         if prompt.uuid in empty:
@@ -169,8 +196,7 @@ def finish_reconstruction() -> list[bpy.types.Object]:
 def reconstruct(replace: bool = False, on_progress: OnProgress | None = None) -> list[bpy.types.Object]:
     """Reconstruct every object of the photo that has a mask and return the objects when all is done.
 
-    replace: also renew objects of an earlier run that the artist has worked on. on_progress: called
-    with the job at each piece of news.
+    replace: as of `start_reconstruction`. on_progress: called with the job at each piece of news.
     """
     marking.find_masks()
     session.wait(start_reconstruction(replace).job, on_progress)

@@ -54,11 +54,11 @@ def add_index_masks(source: MaskSource) -> list[SAM3D_PG_prompt]:
     return _add([(f"{stem} {number}", mask, f"{origin}, colour {number}") for number, mask in found])
 
 
-def save_masks(folder: str | Path) -> list[Path]:
+def save_masks(folder: str | Path, overwrite: bool = False) -> list[Path]:
     """Write the mask of every object as it shows into a folder, so that `add_masks` reads the same again.
 
     Each is a PNG of the photo's size, white on black, called as its object, but for letters that files
-    cannot have. A file of that name is replaced.
+    cannot have. overwrite: files of these names, such as masks saved before, but for the photo.
     """
     image = current_photo()
     shapes = image.sam3d.shapes()
@@ -71,6 +71,15 @@ def save_masks(folder: str | Path) -> list[Path]:
     except OSError as error:
         raise ArtistError(f"“{folder}” cannot be made; choose a folder that you may write to.") from error
     paths = [folder / f"{name}.png" for name in _file_names([prompt.name for prompt in prompts])]
+    present = [path for path in paths if path.exists()]
+    if present and not overwrite:
+        more = f" and {len(present) - 1} more" if present[1:] else ""
+        raise ArtistError(
+            f"“{present[0].name}”{more} would be replaced in “{folder}”; "
+            "choose another folder, or allow Overwrite."
+        )
+    if any(photos.is_file_of(image, path) for path in present):
+        raise ArtistError("One of the masks would replace the photo itself; choose another folder.")
     for prompt, path in zip(prompts, paths, strict=True):
         photos.write_mask(path, shapes[prompt.uuid].mask)
     return paths

@@ -248,12 +248,13 @@ class SAM3D_PG_scene(bpy.types.PropertyGroup):
 class SAM3D_PG_object(bpy.types.PropertyGroup):
     """`Object.sam3d`: where an object or a photo's camera came from.
 
-    fingerprint: see `scene.touched`; of a photo's camera pixel_aspect, height over width of a pixel, and
-    written_lens, its lens and shifts as they were written last.
+    mask: `core.masks.digest` of its whole mask; fingerprint: see `scene.touched`; of a photo's camera
+    pixel_aspect, height over width of a pixel, and written_lens, its lens and shifts as last written.
     """
 
     photo: PointerProperty(type=bpy.types.Image)
     prompt: StringProperty()
+    mask: StringProperty()
     seed: IntProperty()
     mask_iou: FloatProperty(name="Mask IoU", min=0, max=1)
     fingerprint: StringProperty()
@@ -291,13 +292,17 @@ class Preferences:
 
 
 def show_photo(photo: bpy.types.Image | None) -> None:
-    """Let every Image Editor of the window show the photo that is worked on."""
+    """Let the window's Image Editors show the photo that is worked on.
+
+    Those for UVs or for painting, and those with an image pinned, keep theirs.
+    """
     if photo and not photo.sam3d.file_digest:
         adopt(photo)
     screen = bpy.context.screen
     for area in screen.areas if photo and screen else ():
-        if area.type == "IMAGE_EDITOR":
-            area.spaces.active.image = photo
+        space = area.spaces.active
+        if area.type == "IMAGE_EDITOR" and space.mode == "VIEW" and not space.use_image_pin:
+            space.image = photo
 
 
 def preferences() -> Preferences | None:

@@ -155,23 +155,30 @@ def stop() -> None:
         bpy.app.timers.unregister(_tick)
 
 
-def redraw() -> None:
-    """Show the present state in every editor that has our panel."""
+def redraw(panels_alone: bool = False) -> None:
+    """Show the present state in every editor that has our panel.
+
+    panels_alone: what an editor shows beside the panel, maybe a heavy scene, is as it was.
+    """
     for window in bpy.context.window_manager.windows:
         for area in window.screen.areas:
             if area.type in {"IMAGE_EDITOR", "VIEW_3D", "PREFERENCES"}:
-                area.tag_redraw()
+                for region in area.regions:
+                    if not panels_alone or region.type == "UI" or area.type == "PREFERENCES":
+                        region.tag_redraw()
 
 
 def _tick() -> float | None:
     if _client:
         _client.poll()
-    _deliver()
-    redraw()
+    redraw(panels_alone=not _deliver())
     return POLL_SECONDS if _outcomes or (_client and _client.is_busy) else None
 
 
-def _deliver() -> None:
-    for job in [job for job in _outcomes if job.is_over]:
+def _deliver() -> bool:
+    """Whether there was anything to deliver."""
+    over = [job for job in _outcomes if job.is_over]
+    for job in over:
         on_over = _outcomes.pop(job)
         on_over(job)
+    return bool(over)

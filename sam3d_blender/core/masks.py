@@ -1,6 +1,7 @@
 """Masks as text, so that they live in Blender's properties: saved with the file, exact under undo."""
 
 import base64
+import hashlib
 import zlib
 
 import numpy as np
@@ -78,6 +79,11 @@ def from_indices(rgba: np.ndarray, name: str) -> list[np.ndarray]:
             f"object, at most {MOST_INDICES}, and no smooth edges."
         )
     return [places == index for index in np.flatnonzero(codes)]
+
+
+def digest(mask: np.ndarray) -> str:
+    """What a (H, W) bool mask is known by."""
+    return hashlib.sha1(np.packbits(mask)).hexdigest()
 
 
 def check(mask: np.ndarray, photo_size: tuple[int, int], name: str) -> None:

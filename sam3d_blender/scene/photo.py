@@ -1,5 +1,6 @@
 """Photos and masks as Blender images: load them, turn them upright, read their pixels."""
 
+import contextlib
 import functools
 import hashlib
 from pathlib import Path
@@ -139,6 +140,12 @@ def content(image: bpy.types.Image) -> Path | np.ndarray:
     return path if is_as_filed else rgb(image)
 
 
+def is_file_of(image: bpy.types.Image, path: Path) -> bool:
+    """Whether an existing file is the one that the image was loaded from."""
+    own = _file(image)
+    return own is not None and own.samefile(path)
+
+
 def file_pixels(path: str | Path) -> np.ndarray:
     """(H, W, 4) float32 of what an image file holds now, as `pixels`, unmanaged. Raises ArtistError as `load`
     does."""
@@ -224,7 +231,11 @@ def _open(path: str | Path) -> tuple[bpy.types.Image, bool]:
     """The image of a file, and whether it is new."""
     known = set(bpy.data.images)
     image = _opened(Path(bpy.path.abspath(str(path))), check_existing=True)
-    return image, image not in known
+    is_new = image not in known
+    if is_new and bpy.data.is_saved and bpy.context.preferences.filepaths.use_relative_paths:
+        with contextlib.suppress(ValueError):  # on Windows another drive is not to be had from here
+            image.filepath_raw = bpy.path.relpath(image.filepath)
+    return image, is_new
 
 
 def _opened(path: Path, check_existing: bool) -> bpy.types.Image:

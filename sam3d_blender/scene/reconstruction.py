@@ -1,5 +1,6 @@
 """A finished reconstruction becomes a scene: collection, camera, light, objects."""
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -26,10 +27,12 @@ class PosedSurface(Protocol):
 
 
 class Part(NamedTuple):
-    """One object to write. prompt: uuid of what it was asked for with, name: what to call it."""
+    """One object to write. prompt: uuid of what it was asked for with, name: what to call it, mask: see
+    `SAM3D_PG_object`."""
 
     prompt: str
     name: str
+    mask: str
     surface: PosedSurface
 
 
@@ -63,16 +66,24 @@ def write_reconstruction(
     return written
 
 
-def results_of(scene: bpy.types.Scene, prompt: str) -> list[bpy.types.Object]:
-    """Every object in the scene that was reconstructed for the prompt, oldest first as far as names tell."""
-    return [obj for obj in scene.objects if obj.type == "MESH" and obj.sam3d.prompt == prompt]
+def results_of(scene: bpy.types.Scene, photo: bpy.types.Image, prompt: str) -> list[bpy.types.Object]:
+    """Every object in the scene that was reconstructed for the photo's prompt, oldest first as far as names
+    tell."""
+    made = (obj for obj in scene.objects if obj.type == "MESH" and obj.sam3d.photo == photo)
+    return [obj for obj in made if obj.sam3d.prompt == prompt]
+
+
+def is_finished_by_hand(scene: bpy.types.Scene, photo: bpy.types.Image, prompt: str, mask: str) -> bool:
+    """Whether the artist has worked on all that was made for the prompt, of this very mask."""
+    made = results_of(scene, photo, prompt)
+    return any(obj.sam3d.mask == mask for obj in made) and all(touched.is_touched(obj) for obj in made)
 
 
 def _write_object(scene, collection, photo, part, follow, seed, replace) -> bpy.types.Object:
     surface = part.surface
     centre = objects.centre_of(surface.vertices)
     mesh = objects.build_mesh(part.name, surface.vertices - centre, surface.faces, surface.colors)
-    earlier = results_of(scene, part.prompt)
+    earlier = results_of(scene, photo, part.prompt)
     replaceable = [
         obj for obj in earlier if obj.mode == "OBJECT" and (replace or not touched.is_touched(obj))
     ]
@@ -82,13 +93,16 @@ def _write_object(scene, collection, photo, part, follow, seed, replace) -> bpy.
         objects.remove_mesh(old_mesh)
         mesh.name = part.name
         mesh.materials[0].name = part.name
+        if not re.fullmatch(re.escape(part.name) + r"(\.\d+)?", obj.name):
+            obj.name = part.name
     else:
         obj = bpy.data.objects.new(part.name, mesh)
         collection.objects.link(obj)
     pose = object_transform(surface.rotation, surface.translation, surface.scale)
     objects.set_transform(obj, objects.moved_origin(pose, centre), follow)
     record = obj.sam3d
-    record.prompt, record.photo, record.seed, record.mask_iou = part.prompt, photo, seed, surface.mask_iou
+    record.prompt, record.mask, record.photo = part.prompt, part.mask, photo
+    record.seed, record.mask_iou = seed, surface.mask_iou
     return obj
 
 

@@ -260,6 +260,9 @@ def _draw_hints(header, context) -> None:
     is_brush = context.scene.sam3d.marking in BRUSHES
     for icon, text in BRUSH_HINTS if is_brush else CLICK_HINTS:
         header.layout.label(text=text, icon=icon)
+    header.layout.separator_spacer()
+    header.layout.template_reports_banner()  # what is refused is said nowhere else
+    header.layout.template_running_jobs()
 
 
 def _brush_radius(context, screen: Screen) -> float:

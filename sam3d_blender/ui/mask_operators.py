@@ -171,8 +171,12 @@ class SAM3D_OT_save_masks(NeedsPhoto, PicksFolder, Action, bpy.types.Operator):
     bl_idname = "sam3d.save_masks"
     bl_label = "Save Masks"
 
+    overwrite: BoolProperty(
+        name="Overwrite", description="Replace masks that were saved before", options={"SKIP_SAVE"}
+    )
+
     def act(self, context):
-        paths = mask_files.save_masks(self.directory)
+        paths = mask_files.save_masks(self.directory, self.overwrite)
         self.report({"INFO"}, f"Saved {len(paths)} masks")
 
 

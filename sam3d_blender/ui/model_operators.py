@@ -11,7 +11,9 @@ from .operators import Action, run_task
 
 
 def model_name() -> StringProperty:
-    return StringProperty(name="Model", description="Name of the model; empty for the chosen one")
+    return StringProperty(
+        name="Model", description="Name of the model; empty for the chosen one", options={"SKIP_SAVE"}
+    )
 
 
 class SAM3D_OT_download_model(bpy.types.Operator):
@@ -41,7 +43,9 @@ class SAM3D_OT_convert_model(bpy.types.Operator):
     bl_label = "Convert"
 
     directory: StringProperty(subtype="DIR_PATH", options={"SKIP_SAVE"})
-    model: StringProperty(name="Model", description="Name of the model; empty for the first to be had")
+    model: StringProperty(
+        name="Model", description="Name of the model; empty for the first to be had", options={"SKIP_SAVE"}
+    )
 
     def invoke(self, context, event):
         if self.directory:

@@ -12,13 +12,16 @@ from ..scene import photo as photos
 from ..worker import environment
 from ..worker.jobs import JobState
 from ..worker.task import Task
+from . import pointer
 from .panels import draw_sentence
 
 IMAGE_FILES = "*.png;*.jpg;*.jpeg;*.webp;*.tif;*.tiff;*.bmp;*.exr"
 
 
 def object_name() -> StringProperty:
-    return StringProperty(name="Object", description="Name of the object; empty for the active one")
+    return StringProperty(
+        name="Object", description="Name of the object; empty for the active one", options={"SKIP_SAVE"}
+    )
 
 
 class Action:
@@ -68,7 +71,7 @@ class RunsJob(Action):
         return {"RUNNING_MODAL"}
 
     def modal(self, context, event):
-        if event.type == "ESC" and event.value == "PRESS":
+        if event.type == "ESC" and event.value == "PRESS" and not pointer.pointer:  # else it ends the marking
             session.cancel(self._job)
             return {"RUNNING_MODAL"}
         if event.type != "TIMER" or not self._job.is_over:
@@ -183,18 +186,24 @@ class SAM3D_OT_reconstruct(NeedsPhoto, RunsJob, bpy.types.Operator):
         options={"SKIP_SAVE"},
     )
 
+    @classmethod
+    def description(cls, context, properties):
+        return "Make every object anew, also those that you have worked on" if properties.replace else ""
+
     def act(self, context):
         actions.reconstruct(self.replace)
-        self._say_empty()
+        self._say_what_is_not_new()
 
     def start(self):
         return actions.start_reconstruction(self.replace).job
 
     def finish(self):
         actions.finish_reconstruction()
-        self._say_empty()
+        self._say_what_is_not_new()
 
-    def _say_empty(self):
+    def _say_what_is_not_new(self):
+        if actions.reconstruction.kept:
+            self.report({"INFO"}, f"Kept as you have edited them: {', '.join(actions.reconstruction.kept)}")
         for name in actions.reconstruction.empty:
             self.report({"WARNING"}, f"{name}: {actions.NOTHING_MADE}")
 
@@ -218,8 +227,12 @@ class SAM3D_OT_view_through_camera(NeedsPhoto, Action, bpy.types.Operator):
 
     def act(self, context):
         actions.view_through_camera()
-        if context.area and context.area.type == "VIEW_3D":
-            context.space_data.region_3d.view_perspective = "CAMERA"
+        views = [area for area in context.screen.areas if area.type == "VIEW_3D"] if context.screen else []
+        if context.area in views:
+            views = [context.area]
+        if views:
+            largest = max(views, key=lambda area: area.width * area.height)
+            largest.spaces.active.region_3d.view_perspective = "CAMERA"
 
 
 class SAM3D_OT_install_environment(bpy.types.Operator):

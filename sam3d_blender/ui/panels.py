@@ -9,6 +9,7 @@ import bpy
 
 from .. import actions, installation, library
 from ..core.state import progress_text
+from ..scene.camera import camera_of
 from ..worker import environment
 
 CATEGORY = "SAM 3D"
@@ -38,9 +39,11 @@ class ReconstructPanel:
             draw_progress(layout, actions.reconstruction.job, "sam3d.cancel")
         else:
             draw_sentence(layout, library.stand_in(), icon="INFO")
-            row = layout.row()
+            row = layout.row(align=True)
             row.scale_y = 1.5
             row.operator("sam3d.reconstruct", icon="MESH_MONKEY")
+            if camera_of(context.scene, settings.photo):
+                row.operator("sam3d.reconstruct", text="", icon="FILE_REFRESH").replace = True
             if actions.reconstruction:
                 draw_sentence(layout, actions.reconstruction.job.error)
         if actions.reconstruction:

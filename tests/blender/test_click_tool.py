@@ -48,6 +48,28 @@ def test_a_tablet_has_its_own_measure_of_a_drag(sam3d, context, is_tablet):
     assert is_dragged(context, SimpleNamespace(is_tablet=is_tablet), (0, 0), (6, 0)) != is_tablet
 
 
+def test_its_hints_leave_room_for_what_is_refused(sam3d, context):
+    calls = []
+
+    class Layout:
+        def __getattr__(self, name):
+            return lambda *_, **__: calls.append(name)
+
+    sam3d("ui.click_tool")._draw_hints(SimpleNamespace(layout=Layout()), context)
+    assert "label" in calls and "template_reports_banner" in calls
+
+
+def test_esc_ends_the_marking_before_it_cancels_what_runs_beside(sam3d, tool, monkeypatch):
+    cancelled, pointer = [], sam3d("ui.pointer")
+    monkeypatch.setattr(sam3d("session"), "cancel", cancelled.append)
+    runs = type("Runs", (), dict(vars(sam3d("ui.operators").RunsJob)))()
+    runs._job = "job"
+    esc = SimpleNamespace(type="ESC", value="PRESS")
+    assert runs.modal(None, esc) == {"PASS_THROUGH"} and not cancelled
+    pointer.pointer = None
+    assert runs.modal(None, esc) == {"RUNNING_MODAL"} and cancelled == ["job"]
+
+
 def begin_stroke(tool, context) -> None:
     tool._drag = SimpleNamespace(kind="BRUSH", points=[(40, 40)], begun=[])
     tool._begin_stroke(context, SimpleNamespace(scale=1.0, zoom=1.0))

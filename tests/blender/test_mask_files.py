@@ -84,6 +84,23 @@ def test_saved_masks_are_read_again(sam3d, photo, tmp_path):
     np.testing.assert_array_equal(read["a_b_ 1_"], shown["a/b: 1?"])
 
 
+def test_saved_masks_replace_nothing_unless_they_may_and_never_the_photo(photo, photo_file, tmp_path):
+    bpy.ops.sam3d.add_object(name="mug")
+    bpy.ops.sam3d.set_box(box=(10, 10, 40, 60))
+    notes = tmp_path / "mug.png"
+    notes.write_text("mine")
+    with pytest.raises(RuntimeError, match=r"mug\.png.*would be replaced"):
+        bpy.ops.sam3d.save_masks(directory=str(tmp_path))
+    assert notes.read_text() == "mine"
+    bpy.ops.sam3d.save_masks(directory=str(tmp_path), overwrite=True)
+    assert notes.read_bytes().startswith(b"\x89PNG")
+    photo.sam3d.prompts[0].name = photo_file.stem
+    before = photo_file.read_bytes()
+    with pytest.raises(RuntimeError, match="would replace the photo"):
+        bpy.ops.sam3d.save_masks(directory=str(photo_file.parent), overwrite=True)
+    assert photo_file.read_bytes() == before
+
+
 def test_nothing_to_save_is_said(photo, tmp_path):
     with pytest.raises(RuntimeError, match="No object has a mask to save"):
         bpy.ops.sam3d.save_masks(directory=str(tmp_path))

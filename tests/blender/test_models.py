@@ -146,3 +146,9 @@ def test_progress_is_shown_and_can_be_cancelled(models, preferences, tmp_path):
     assert bpy.ops.sam3d.cancel_model() == {"FINISHED"}
     assert str(task.wait().state) == "cancelled"
     assert preferences.model == "mini" and not library.release("sam-3d-objects").folder.exists()
+
+
+def test_a_button_that_names_no_model_never_means_the_one_named_last(sam3d):
+    for operator in ("download_model", "convert_model", "remove_model"):
+        properties = getattr(bpy.ops.sam3d, operator).get_rna_type().properties
+        assert properties["model"].is_skip_save

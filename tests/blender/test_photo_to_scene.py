@@ -92,7 +92,7 @@ def test_running_again_changes_nothing_that_the_artist_touched(scene):
     kept = cup.matrix_basis.copy(), cup.data.name
     bpy.ops.sam3d.reconstruct()
     assert (cup.matrix_basis, cup.data.name) == kept
-    assert sum(obj.type == "MESH" for obj in scene.objects) == 3
+    assert sum(obj.type == "MESH" for obj in scene.objects) == 2
 
 
 def test_running_again_renews_what_nobody_touched(scene):

@@ -187,3 +187,31 @@ def test_a_click_beside_the_object_takes_it_out_of_the_mask(sam3d, photo_file):
     mask = sam3d("core.masks").unpack(bpy.context.scene.sam3d.photo.sam3d.active.mask)
     assert mask[40, 20]
     assert not mask[40, 38]
+
+
+def test_the_path_of_a_photo_is_relative_to_a_file_that_is_saved(sam3d, photo_file, tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(project / "scene.blend"))
+    photo_file.rename(project / "desk.png")
+    bpy.ops.sam3d.load_photo(filepath=str(project / "desk.png"))
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    assert bpy.context.scene.sam3d.photo.filepath == "//desk.png"
+    bpy.ops.wm.save_mainfile()
+    project.rename(tmp_path / "moved")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "scene.blend"))
+    photo = bpy.context.scene.sam3d.photo
+    assert not sam3d("scene.photo").trouble(photo) and photo.sam3d.prompts[0].is_current
+    again = sam3d("actions").load_photo(tmp_path / "moved" / "desk.png")
+    assert again == photo
+
+
+def test_an_editor_that_is_for_something_else_keeps_its_image(sam3d, photo_file):
+    area = bpy.context.window_manager.windows[0].screen.areas[0]
+    area.type = "IMAGE_EDITOR"
+    space, other = area.spaces.active, bpy.data.images.new("Other", 8, 8)
+    sam3d("scene.photo")
+    for mode, pin, shown in (("VIEW", True, other), ("PAINT", False, other), ("VIEW", False, None)):
+        space.mode, space.use_image_pin, space.image = mode, pin, other
+        photo = sam3d("actions").load_photo(photo_file)
+        assert space.image == (shown or photo)

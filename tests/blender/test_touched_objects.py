@@ -120,9 +120,35 @@ def test_what_the_artist_did_is_noticed_and_kept(sam3d, cup, edit):
     edit(cup)
     assert touched.is_touched(cup)
     kept = touched.fingerprint(cup)
+    with pytest.raises(RuntimeError, match="worked on every object"):
+        bpy.ops.sam3d.reconstruct()
+    bpy.context.scene.sam3d.photo.sam3d.prompts["cup"].clicks[0].x = 80
     bpy.ops.sam3d.reconstruct()
     assert len(meshes()) == 2
     assert touched.fingerprint(cup) == kept
+
+
+def test_an_edited_object_is_not_made_again_beside_a_new_one(sam3d, cup, capfd):
+    move(cup)
+    bpy.ops.sam3d.add_object(name="lid")
+    bpy.ops.sam3d.add_click(x=32, y=40)  # takes pixels from the cup, whose own mask stays what it was
+    bpy.ops.sam3d.reconstruct()
+    assert meshes() == ["cup", "lid"]
+    assert "Kept as you have edited them: cup" in capfd.readouterr().out
+
+
+def test_a_copy_of_the_photo_leaves_what_the_photo_made_alone(cup):
+    kept = cup.data
+    copy = bpy.context.scene.sam3d.photo.copy()
+    bpy.context.scene.sam3d.photo = copy
+    bpy.ops.sam3d.reconstruct()
+    assert cup.data == kept and len(meshes()) == 2
+
+
+def test_a_renewed_object_takes_its_new_name_from_the_list(cup):
+    bpy.context.scene.sam3d.photo.sam3d.prompts["cup"].name = "mug"
+    bpy.ops.sam3d.reconstruct()
+    assert meshes() == ["mug"]
 
 
 @pytest.mark.parametrize("replace", [False, True])
@@ -207,3 +233,20 @@ def test_the_artists_own_camera_stays_the_scenes(sam3d, photo_file):
     bpy.ops.sam3d.view_through_camera()
     assert scene.camera.sam3d.photo == scene.sam3d.photo
     assert scene.render.resolution_x == 128
+    scene.render.resolution_x, scene.render.resolution_y = 512, 384
+    bpy.ops.sam3d.view_through_camera()
+    assert scene.render.resolution_x == 512
+
+
+@pytest.mark.parametrize(("size", "is_in_the_way"), [(2, True), (1000, False)])
+def test_a_new_camera_stands_beside_the_cube_of_a_new_scene_and_within_a_set(
+    sam3d, photo_file, size, is_in_the_way
+):
+    bpy.ops.mesh.primitive_cube_add(size=size)
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    bpy.ops.sam3d.reconstruct()
+    camera = bpy.context.scene.camera
+    assert (camera.location.x > 1) == is_in_the_way
+    made = next(obj for obj in bpy.context.scene.objects if obj.type == "MESH" and obj.sam3d.photo)
+    assert abs(made.location.x - camera.location.x) < 3

@@ -117,9 +117,10 @@ def _convert(value, kind, name: str, path: Path):
         return value
     if get_origin(kind) is tuple and isinstance(value, list):
         return tuple(_convert(item, get_args(kind)[0], name, path) for item in value)
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if float in kinds and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if type(value) in (get_args(kind) if isinstance(kind, UnionType) else (kind,)):
+    if type(value) in kinds:
         return value
     raise CheckpointError(f"{path}: setting {name} is {value!r}, which is not of the expected kind.")
 

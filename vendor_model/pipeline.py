@@ -302,6 +302,8 @@ class Pipeline:
             features, cubes = decoder(latent, grid)
         surface = to_surface(extract_mesh(features, cubes.coords[:, 1:], decoder.output_resolution))
         del features, cubes  # the splats need their room
+        if len(surface.faces):
+            surface = drop_cavities_and_crumbs(surface)
         if not len(surface.faces):
             raise EmptyReconstructionError(
                 "The model found no surface for this object: mark more of it, or try another seed."
@@ -311,7 +313,7 @@ class Pipeline:
         parameters = split_head(
             head, grid.coords, splats.offset_perturbation, splats.resolution, splats.settings
         )
-        return drop_cavities_and_crumbs(surface), activate(parameters, splats.settings)
+        return surface, activate(parameters, splats.settings)
 
     def _estimate_points(self, photo: Photo, _) -> PointMap:
         with self.models.running("depth_model") as model:

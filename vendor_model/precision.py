@@ -3,9 +3,9 @@
 Where the configuration asks for 16 bits (`dtype` of `pipeline.yaml`), matrix products, convolutions and
 attention of the modules in `SIXTEEN_BIT` run in 16 bits under autocast, and their weights are kept so.
 Float32 stay norms, biases, embeddings, the residual streams, sums over taps, statistics, the sampler's state,
-the pose, and every matrix of less than `SMALL` numbers: by these latents, points and heads enter and leave
-(spec geometry.md §9, texture.md §3.2, §11 no. 26). `python -m vendor_model.benchmark.precision` measures what
-it costs.
+the pose, output layers, and every matrix of less than `SMALL` numbers: by these latents and points enter, and
+splats leave (spec geometry.md §9, texture.md §3.2, §11 no. 26). `python -m vendor_model.benchmark.precision`
+measures what it costs.
 """
 
 import time
@@ -44,7 +44,7 @@ def product_dtype(name: str, device: torch.device, wanted: str) -> torch.dtype:
 def weight_dtype(key: str, shape: tuple[int, ...], dtype: torch.dtype) -> torch.dtype:
     """Precision that a tensor of a module is kept in, by its key and shape, where products run in `dtype`."""
     is_matrix = key.endswith("weight") and len(shape) > 1 and torch.Size(shape).numel() >= SMALL
-    return dtype if is_matrix else torch.float32
+    return dtype if is_matrix and not key.endswith("out_layer.weight") else torch.float32
 
 
 def convert(module: nn.Module, dtype: torch.dtype) -> nn.Module:

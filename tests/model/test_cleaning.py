@@ -83,3 +83,12 @@ def test_cavities_and_crumbs_are_dropped_and_separate_solids_stay():
     np.testing.assert_array_equal(kept.vertices, wanted.vertices)
     np.testing.assert_array_equal(kept.faces, wanted.faces)
     np.testing.assert_array_equal(kept.colors, wanted.colors)
+
+
+def test_a_solid_that_the_border_of_the_grid_leaves_open_stays():
+    solid, beside = box(0.8, 0, 0.2), box(0.5, 3, 0.3)
+    x = beside.vertices[beside.faces][..., 0]
+    open_faces = beside.faces[~(x > x.max() - 1e-6).all(axis=1)]
+    assert len(open_faces) == 10
+    kept = drop_cavities_and_crumbs(joined(solid, Surface(beside.vertices, open_faces, beside.colors)))
+    assert len(kept.faces) == 12 + 10

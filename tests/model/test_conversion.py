@@ -188,6 +188,8 @@ def test_weights_that_cannot_be_used_are_refused_in_words(copy, tmp_path, spoil,
         ("pipeline.yaml", "slat_cfg_strength: 1", "slat_cfg_strength: strong", "not of the expected kind"),
         ("slat_decoder_mesh.yaml", "num_blocks: 3", "num_blocks: 4", "says num_blocks 4 and 3 is known"),
         ("ss_generator.yaml", "num_heads: 4\n", "num_heads: 2\n", "num_heads 2 and 4 is known"),
+        ("ss_generator.yaml", "remap_output: linear", "remap_output: exp", "exp and linear is known"),
+        ("ss_generator.yaml", "depth: 3", "depth: 5", "embedder_list.depth 5 and 4 or 3 is known"),
     ],
 )
 def test_another_version_of_the_model_is_refused_in_words(copy, tmp_path, file, old, new, message):

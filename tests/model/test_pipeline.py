@@ -5,6 +5,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,6 +16,7 @@ import torch
 import vendor_model
 from vendor_model import __main__ as command
 from vendor_model import checkpoints
+from vendor_model import pipeline as pipeline_module
 from vendor_model.__main__ import MINI
 from vendor_model.config import read_pipeline
 from vendor_model.errors import Cancelled, CheckpointError, EmptyReconstructionError, MaskError, UserError
@@ -89,6 +91,35 @@ def test_the_same_seed_makes_the_same_object_and_the_company_does_not_matter(pip
     [again] = pipeline.reconstruct(scene, masks[1:], 0, lambda stage, fraction: None)
     np.testing.assert_array_equal(again.surface.faces, made[1].surface.faces)
     np.testing.assert_allclose(again.pose.translation, made[1].pose.translation, atol=1e-5)
+
+
+def test_an_object_of_more_voxels_than_fit_keeps_its_size_on_a_coarser_grid(
+    pipeline, scene, masks, monkeypatch
+):
+    tokens, inputs = pipeline.geometry_condition(scene, masks[0])
+
+    def made(factor: float):
+        monkeypatch.setattr(pipeline_module, "sparse_structure", lambda *_, **__: (torch.zeros(1, 4), factor))
+        return pipeline.sample_shape(tokens, inputs, 0, lambda done: None, pipeline.config)
+
+    np.testing.assert_allclose(made(2.0).pose.scale, 2 * made(1.0).pose.scale)
+
+
+def test_the_texture_goes_on_with_the_random_numbers_of_the_shape(pipeline, scene, masks):
+    tokens, inputs = pipeline.geometry_condition(scene, masks[0])
+    shape = pipeline.sample_shape(tokens, inputs, 5, lambda done: None, pipeline.config)
+    assert not torch.equal(shape.generator.get_state(), torch.Generator().manual_seed(5).get_state())
+
+
+def test_an_object_all_of_whose_parts_are_dropped_is_one_of_which_nothing_came(
+    pipeline, scene, masks, monkeypatch
+):
+    def nothing(surface):
+        return replace(surface, faces=surface.faces[:0])
+
+    monkeypatch.setattr(pipeline_module, "drop_cavities_and_crumbs", nothing)
+    with pytest.raises(EmptyReconstructionError, match="no surface"):
+        pipeline.reconstruct(scene, masks[:1], 0, lambda stage, fraction: None)
 
 
 def test_a_job_can_be_cancelled_at_any_step(pipeline, scene, masks):

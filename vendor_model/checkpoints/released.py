@@ -83,7 +83,7 @@ def find_release(folder: Path, configuration: Path = CONFIGURATION) -> Release:
         )
     for name in files:
         theirs = place / _named(content, f"{name}_config_path", path)
-        check_numbers(theirs, read_yaml(theirs), release.settings_of(name))
+        check_settings(theirs, read_yaml(theirs), release.settings_of(name))
     return release
 
 
@@ -97,7 +97,7 @@ def read_released(path: Path, settings: dict) -> dict[str, Tensor]:
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds no weights by name: fetch the model again.")
     if isinstance(content.get("model_config"), dict):
-        check_numbers(path, content["model_config"], settings)
+        check_settings(path, content["model_config"], settings)
     state = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), content)
     return {key: value for key, value in state.items() if isinstance(value, Tensor)}
 
@@ -124,28 +124,52 @@ def _load(path: Path) -> object:
         ) from None
 
 
-def check_numbers(path: Path, theirs: dict, ours: dict) -> None:
-    """Raises CheckpointError when a number stands under the same name in both and differs."""
-    for name, their, our in _common_numbers(theirs, ours):
-        if their != our:
+def check_settings(path: Path, theirs: dict, ours: dict) -> None:
+    """Raises CheckpointError when a number or a word stands under the same name in both and differs.
+
+    What lists of settings hold, such as those of embedders, must be among what ours hold under that name.
+    """
+    for name, their, known in _common_settings(theirs, ours):
+        if their not in known:
             raise CheckpointError(
-                f"{path} says {name} {their} and {our} is known: "
+                f"{path} says {name} {their} and {' or '.join(map(str, known))} is known: "
                 "fetch the released model, or update the add-on."
             )
 
 
-def _common_numbers(theirs: dict, ours: dict, prefix: str = "") -> Iterator[tuple[str, object, object]]:
+def _common_settings(theirs: dict, ours: dict, prefix: str = "") -> Iterator[tuple[str, object, list]]:
+    """Name, their value and the known ones."""
     for name in theirs.keys() & ours.keys():
         their, our = theirs[name], ours[name]
         if isinstance(their, dict) and isinstance(our, dict):
-            yield from _common_numbers(their, our, f"{prefix}{name}.")
-        elif _is_number(their) and _is_number(our):
-            yield prefix + name, their, our
+            yield from _common_settings(their, our, f"{prefix}{name}.")
+        elif _is_value(their) and _is_value(our):
+            yield prefix + name, their, [our]
+        elif isinstance(their, list) and isinstance(our, list):
+            known: dict[str, list] = {}
+            for inner, value in _values_within(our):
+                if value not in known.setdefault(inner, []):
+                    known[inner].append(value)
+            for inner, value in _values_within(their):
+                if inner in known:
+                    yield f"{prefix}{name}.{inner}", value, known[inner]
 
 
-def _is_number(value: object) -> bool:
-    """Whether it is a number or a list of some."""
-    return isinstance(value, int | float) or (isinstance(value, list) and all(map(_is_number, value)))
+def _values_within(content: object) -> Iterator[tuple[str, object]]:
+    """Name and value of everything in nested lists and mappings."""
+    parts = content.items() if isinstance(content, dict) else enumerate(content)
+    for name, value in parts:
+        if isinstance(name, str) and _is_value(value):
+            yield name, value
+        elif isinstance(value, dict | list):
+            yield from _values_within(value)
+
+
+def _is_value(value: object) -> bool:
+    """Whether it is a number, a word or a list of numbers."""
+    return isinstance(value, int | float | str) or (
+        isinstance(value, list) and all(isinstance(item, int | float) for item in value)
+    )
 
 
 def known_settings() -> set[str]:

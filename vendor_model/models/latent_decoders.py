@@ -101,7 +101,7 @@ class GaussianDecoder(DecoderTrunk):
     def forward(self, latent: Tensor, grid: SparseGrid) -> Tensor:
         """De-normalised latent (N, latent_channels) -> head (N, 14 · splats a cell)."""
         x = self.trunk(latent, grid)
-        return self.out_layer(F.layer_norm(x, x.shape[-1:], eps=OUTPUT_NORM_EPS))
+        return exactly(self.out_layer, F.layer_norm(x, x.shape[-1:], eps=OUTPUT_NORM_EPS))
 
 
 class SparseGroupNorm(nn.GroupNorm):

@@ -136,7 +136,9 @@ def drop_cavities_and_crumbs(surface: Surface) -> Surface:
     edges = surface.faces[:, [0, 1, 1, 2]].reshape(-1, 2)
     links = coo_array((np.ones(len(edges), bool), edges.T), shape=(len(surface.vertices),) * 2)
     part = connected_components(links, directed=False)[1][surface.faces[:, 0]]
-    volumes = np.bincount(part, np.einsum("ij,ij->i", a, np.cross(b, c)))
+    # Seen from its own middle, a part that the border of the grid leaves open encloses about what it should.
+    middle = (_sums(a + b + c, part) / 3 / np.maximum(np.bincount(part), 1)[:, None])[part]
+    volumes = np.bincount(part, np.einsum("ij,ij->i", a - middle, np.cross(b - middle, c - middle)))
     faces = surface.faces[volumes[part] > max(0.0, CRUMB * volumes.max())]
     used, compact = np.unique(faces, return_inverse=True)
     return Surface(

@@ -213,20 +213,6 @@ class SAM3D_PG_scene(bpy.types.PropertyGroup):
         description="The photo to take objects from",
         update=lambda self, context: show_photo(self.photo),
     )
-    marking: EnumProperty(
-        name="Marking",
-        items=MARKINGS,
-        description="What the left mouse button does to the active object; with Alt it does the opposite",
-    )
-    brush_radius: IntProperty(
-        name="Radius",
-        subtype="PIXEL",
-        min=1,
-        soft_max=200,
-        max=1000,
-        default=20,
-        description="Radius of the brush on the screen: zoom in to paint finer",
-    )
     find_text: StringProperty(
         name="Text",
         description="What to look for, such as “chair”, which SAM 3 understands; empty to find every object",
@@ -243,6 +229,25 @@ class SAM3D_PG_scene(bpy.types.PropertyGroup):
         description="Move each object afterwards until its outline fits its mask; takes longer",
     )
     peak_memory_mb: FloatProperty()
+
+
+class SAM3D_PG_tool(bpy.types.PropertyGroup):
+    """`WindowManager.sam3d`: what the marking tool does; undo, which steps through marks, leaves it alone."""
+
+    marking: EnumProperty(
+        name="Marking",
+        items=MARKINGS,
+        description="What the left mouse button does to the active object; with Alt it does the opposite",
+    )
+    brush_radius: IntProperty(
+        name="Radius",
+        subtype="PIXEL",
+        min=1,
+        soft_max=200,
+        max=1000,
+        default=20,
+        description="Radius of the brush on the screen: zoom in to paint finer",
+    )
 
 
 class SAM3D_PG_object(bpy.types.PropertyGroup):
@@ -316,11 +321,13 @@ CLASSES = (
     SAM3D_PG_prompt,
     SAM3D_PG_photo,
     SAM3D_PG_scene,
+    SAM3D_PG_tool,
     SAM3D_PG_object,
 )
 
 POINTERS = {
     (bpy.types.Scene, "sam3d"): PointerProperty(type=SAM3D_PG_scene),
+    (bpy.types.WindowManager, "sam3d"): PointerProperty(type=SAM3D_PG_tool),
     (bpy.types.Image, "sam3d"): PointerProperty(type=SAM3D_PG_photo),
     (bpy.types.Object, "sam3d"): PointerProperty(type=SAM3D_PG_object),
     (bpy.types.Collection, "sam3d_photo"): PointerProperty(type=bpy.types.Image),

@@ -99,7 +99,7 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
     # What the mouse does
 
     def _press(self, context, event, screen: Screen, mouse) -> None:
-        marks = context.scene.sam3d.marking
+        marks = context.window_manager.sam3d.marking
         kind = OPPOSITE[marks] if event.alt else marks
         other = handle_under(context.scene.sam3d.photo.sam3d, screen, mouse)
         if other is not None:
@@ -174,7 +174,7 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
         before = held.place, held.hovered, held.hovers_box
         had_brush = bool(held.brush)
         prompt = context.scene.sam3d.photo.sam3d.active
-        is_brush = context.scene.sam3d.marking in BRUSHES
+        is_brush = context.window_manager.sam3d.marking in BRUSHES
         held.place = screen.photo_place(*mouse) if mouse else None
         held.brush = _brush_radius(context, screen) if is_brush else 0.0
         held.hovered, held.hovers_box = None, False
@@ -191,7 +191,7 @@ class SAM3D_OT_click(NeedsPhoto, bpy.types.Operator):
 
     def _press_key(self, context, event) -> bool:
         """Whether the key means something to the tool."""
-        settings, held = context.scene.sam3d, self._held
+        settings, held = context.window_manager.sam3d, self._held
         if event.type in {"X", "DEL"} and held.hovered is not None:
             self._do("Remove Click", marking.remove_click, held.hovered, wait=False)
         elif event.type in {"X", "DEL"} and held.hovers_box:
@@ -257,7 +257,7 @@ def unregister() -> None:
 
 
 def _draw_hints(header, context) -> None:
-    is_brush = context.scene.sam3d.marking in BRUSHES
+    is_brush = context.window_manager.sam3d.marking in BRUSHES
     for icon, text in BRUSH_HINTS if is_brush else CLICK_HINTS:
         header.layout.label(text=text, icon=icon)
     header.layout.separator_spacer()
@@ -267,7 +267,7 @@ def _draw_hints(header, context) -> None:
 
 def _brush_radius(context, screen: Screen) -> float:
     """In pixels of the photo."""
-    return context.scene.sam3d.brush_radius * screen.scale / screen.zoom
+    return context.window_manager.sam3d.brush_radius * screen.scale / screen.zoom
 
 
 def _radius_step(event) -> float:

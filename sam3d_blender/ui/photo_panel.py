@@ -101,7 +101,7 @@ class PhotoPanel:
         draw_trouble(layout, settings.photo)
         draw_objects(layout, settings.photo.sam3d)
         if context.area and context.area.type == "IMAGE_EDITOR":
-            draw_marking(layout, settings)
+            draw_marking(layout, context.window_manager.sam3d)
         draw_active(layout, settings.photo.sam3d)
 
 

@@ -24,8 +24,13 @@ def tool(sam3d, photo):
 
 @pytest.fixture
 def context():
-    screen = bpy.context.window_manager.windows[0].screen
-    return SimpleNamespace(scene=bpy.context.scene, screen=screen, preferences=bpy.context.preferences)
+    manager = bpy.context.window_manager
+    return SimpleNamespace(
+        scene=bpy.context.scene,
+        screen=manager.windows[0].screen,
+        preferences=bpy.context.preferences,
+        window_manager=manager,
+    )
 
 
 def test_it_lives_while_its_editor_shows_the_photo(tool, context, photo):

@@ -166,14 +166,15 @@ def correct_by_hand(name: str, truths: Path, output: Path) -> hands.Steps:
     assert not mask("by hand")[int(stroke[0][1]), int(stroke[0][0])], "Alt erases"
     yield from hands.point_at(*place_of(*stroke[1]))
     yield from hands.screenshot(output / "brush.png")
-    radius = bpy.context.scene.sam3d.brush_radius
+    radius = bpy.context.window_manager.sam3d.brush_radius
     yield from press("RIGHT_BRACKET")
-    assert bpy.context.scene.sam3d.brush_radius > radius
+    assert bpy.context.window_manager.sam3d.brush_radius > radius
 
     yield from press("Z", ctrl=True)
     assert (mask("by hand") == brushed).all(), "Ctrl Z takes the eraser back"
     yield from press("Z", ctrl=True)
     assert (mask("by hand") == clicked).all(), "Ctrl Z takes the stroke back"
+    assert bpy.context.window_manager.sam3d.marking == "BRUSH", "and leaves the brush in hand"
     for _ in range(4):  # removal, two clicks, box
         yield from press("Z", ctrl=True)
     assert photo().sam3d.active.drawn_box is None

@@ -129,7 +129,7 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
     if not targets:
         raise ArtistError(
             "You have worked on every object since it was made, and no mask has changed; "
-            "mark another one, or have the edited ones replaced."
+            "mark another one, or press ⟳ (in scripts replace=True) to make all anew."
         )
     settings = scene.sam3d
     job = client.reconstruct(

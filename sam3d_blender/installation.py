@@ -19,9 +19,8 @@ def install_environment() -> Task:
 
     It goes online only if Blender may. The worker ends first: its files are about to be replaced.
     """
-    begun = _start(lambda: environment.install(online=bpy.app.online_access))
-    session.replace_python(begun)
-    return begun
+    session.replacement = _start(lambda: environment.install(online=bpy.app.online_access))
+    return session.replacement
 
 
 def use_python(path: str | Path) -> Task:

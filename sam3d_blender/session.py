@@ -22,7 +22,10 @@ PYTHON_VARIABLE = "SAM3D_PYTHON"
 
 POLL_SECONDS = 0.05
 
-_replacement: Task | None = None
+replacement: Task | None = None
+"""The last installation of the private Python. While it goes on no worker starts in it: Windows would not
+replace files that are in use."""
+
 _client: WorkerClient | None = None
 _client_facts: tuple[Path, Path] | None = None
 _outcomes: dict[Job | Task, Callable] = {}
@@ -61,8 +64,11 @@ def memory() -> str | None:
 
 
 def needed_python() -> Path:
-    """As `python`; raises ArtistError when there is none."""
+    """As `python`; raises ArtistError when there is none, or it is being replaced."""
     found = python()
+    is_private = found in (None, environment.python_in(environment.default_folder()))
+    if is_private and replacement is not None and not replacement.is_over:
+        raise ArtistError("The Python environment is being installed; wait until it is, or cancel that.")
     if found is None:
         raise ArtistError(
             "SAM 3D has no Python environment yet; "
@@ -74,23 +80,14 @@ def needed_python() -> Path:
 def client() -> WorkerClient:
     """The worker; a new one when Python or model have changed, but not while the present one is busy.
 
-    Raises ArtistError without a Python, or while it is being replaced.
+    Raises ArtistError as `needed_python`.
     """
     global _client, _client_facts
-    if _replacement is not None and not _replacement.is_over:
-        raise ArtistError("The Python environment is being installed; wait until it is, or cancel that.")
     facts = (needed_python(), checkpoint())
     if _client is None or (facts != _client_facts and not _client.is_busy):
         stop_worker()
         _client, _client_facts = WorkerClient(*facts), facts
     return _client
-
-
-def replace_python(task: Task) -> None:
-    """Have no worker while the task goes on: Windows would not replace the files that one uses."""
-    global _replacement
-    stop_worker()
-    _replacement = task
 
 
 def is_outdated() -> bool:

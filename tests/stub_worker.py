@@ -111,5 +111,6 @@ if __name__ == "__main__":
             protocol.Reconstruct: reconstruct,
             protocol.ObtainModel: obtain_model,
             protocol.Status: status,
-        }
+        },
+        clear=lambda: print("cleared", file=sys.stderr, flush=True),
     )

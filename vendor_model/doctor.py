@@ -62,7 +62,7 @@ def find_missing_package(requirements):
 
 
 def try_device():
-    """Compute something where the model would run; the device's name."""
+    """Compute something where the model would run: the device's name, and what it gets wrong."""
     import torch
 
     from vendor_model.device import choose_device, wrong_results
@@ -71,10 +71,8 @@ def try_device():
     ones = torch.ones(64, 64, device=device)
     if (ones @ ones).sum().item() != 64**3:
         raise ArithmeticError(f"it multiplies wrongly on {device}")
-    wrong = [] if device.type == "cpu" else wrong_results(device)
-    if wrong:
-        raise ArithmeticError(f"{device} gets {', '.join(wrong)} wrong: newer PyTorch or drivers may not")
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    return name, [] if device.type == "cpu" else wrong_results(device)
 
 
 def examine():
@@ -83,9 +81,13 @@ def examine():
     if problem is not None:
         return {"problem": problem}
     try:
-        return {"problem": None, "device": try_device()}
+        device, wrong = try_device()
     except Exception as error:  # a broken installation fails in any way; the words are what is wanted
         return {"problem": f"PyTorch does not work in it ({type(error).__name__}: {error})"}
+    if wrong:
+        words = ", ".join(wrong)
+        return {"problem": f"PyTorch gets {words} wrong on {device}; newer systems and drivers may not"}
+    return {"problem": None, "device": device}
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def free_memory(device) -> int:
 
 
 def stay_on_device(device) -> None:
-    """Have what does not fit on a `torch.device` fail from now on, so that less is tried.
+    """Have what does not fit on a `torch.device`, as much as is free there now, fail, so that less is tried.
 
     Else Windows and macOS put it elsewhere, where all of it is many times slower.
     """
@@ -52,7 +52,7 @@ def stay_on_device(device) -> None:
     elif device.type == "cuda" and sys.platform == "win32":
         free, total = torch.cuda.mem_get_info(device)
         own = torch.cuda.memory_reserved(device)
-        torch.cuda.set_per_process_memory_fraction((free + own) / total, device.index)
+        torch.cuda.set_per_process_memory_fraction(min(1.0, (free + own) / total), device.index)
 
 
 def give_back() -> None:

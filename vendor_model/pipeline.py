@@ -95,7 +95,6 @@ class Pipeline:
         Raises CheckpointError, or UserError for a device that is not there.
         """
         config, chosen = read_pipeline(folder), choose_device(device)
-        stay_on_device(chosen)
 
         def dtype(name: str) -> torch.dtype:
             return product_dtype(name, chosen, config.dtype)
@@ -332,12 +331,7 @@ class Pipeline:
 
         Where memory runs out an object is begun again in a smaller memory mode, as long as there is one.
         """
-        try:
-            return self._results(stage, items, work, progress)
-        finally:  # cancelled, too
-            self.models.end_stage()
-
-    def _results(self, stage: str, items: Sequence, work: Callable, progress: Progress) -> list:
+        stay_on_device(self.device)
         results = []
         while len(results) < len(items):
             number = len(results)
@@ -360,6 +354,7 @@ class Pipeline:
                     raise
             # Only here, where the error no longer holds on to what was being computed.
             self.notify(self.models.shrink())
+        self.models.end_stage()
         return results
 
 

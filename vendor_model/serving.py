@@ -99,8 +99,12 @@ class Inbox:
         os._exit(0)
 
 
-def serve(handlers: Mapping[type, Handler]) -> NoReturn:
-    """Answer requests for ever. handlers: by the type of request."""
+def serve(handlers: Mapping[type, Handler], clear: Callable[[], None] = lambda: None) -> NoReturn:
+    """Answer requests for ever.
+
+    handlers: by the type of request. clear: called when one has failed or was cancelled, once nothing holds
+    on any more to what it was computing.
+    """
     lines, output = _claim_standard_pipes()
     lock = threading.Lock()
 
@@ -115,7 +119,10 @@ def serve(handlers: Mapping[type, Handler]) -> NoReturn:
         request = inbox.next_request()
         inbox.folder = request.folder
         progress = JobProgress(request.job, inbox.cancelled, send)
-        send(_answer(handlers[type(request)], request, progress))
+        answer = _answer(handlers[type(request)], request, progress)
+        send(answer)
+        if isinstance(answer, protocol.Failed | protocol.Cancelled):
+            clear()
         inbox.folder = None
 
 

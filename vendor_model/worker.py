@@ -42,6 +42,12 @@ class ModelJobs:
             protocol.Status: self.status,
         }
 
+    def clear(self) -> None:
+        """Give back what a job that has not come to its end took of the device, but for what stays loaded."""
+        if self._pipeline is not None:
+            self._pipeline.models.end_stage()
+            give_back()
+
     def load_photo(self, request: protocol.LoadPhoto, progress: JobProgress) -> protocol.PhotoLoaded:
         photo = self._read_photo(request, progress)
         return protocol.PhotoLoaded(request.job, *photo.size, photo.focal_px)
@@ -230,7 +236,8 @@ def main() -> NoReturn:
         prog="python -m vendor_model.worker", description=__doc__.splitlines()[0]
     )
     parser.add_argument("--checkpoint", type=Path, required=True, metavar="FOLDER", help="the model's folder")
-    serve(ModelJobs(parser.parse_args().checkpoint).handlers())
+    jobs = ModelJobs(parser.parse_args().checkpoint)
+    serve(jobs.handlers(), jobs.clear)
 
 
 if __name__ == "__main__":

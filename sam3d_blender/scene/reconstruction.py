@@ -52,6 +52,7 @@ def write_reconstruction(
     """
     collection = collection_of(scene, photo)
     farthest = max(part.surface.translation[2] + part.surface.scale.max() for part in parts)
+    _evaluate(scene)  # where objects stand that a script has just put there
     camera = match_camera(scene, collection, photo, intrinsics, farthest)
     _ensure_light(scene, collection)
     _evaluate(scene)

@@ -71,7 +71,8 @@ class RunsJob(Action):
         return {"RUNNING_MODAL"}
 
     def modal(self, context, event):
-        if event.type == "ESC" and event.value == "PRESS" and not pointer.pointer:  # else it ends the marking
+        ends_marking = pointer.pointer and pointer.pointer.place
+        if event.type == "ESC" and event.value == "PRESS" and not ends_marking:
             session.cancel(self._job)
             return {"RUNNING_MODAL"}
         if event.type != "TIMER" or not self._job.is_over:

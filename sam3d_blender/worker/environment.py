@@ -12,6 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -159,9 +160,9 @@ def install(
 ) -> Task:
     """Make the private environment anew, in the background; also how it is repaired and updated.
 
-    What was there stays until the new one has proved to work, so the worker can run until then, but it must
-    be stopped before the end on Windows. online: whether the artist allows to go online. base_python:
-    the interpreter to build on, by default the one running, which is Blender's. Result: the interpreter.
+    What was there stays until the new one has proved to work; on Windows no worker may run from it by then.
+    online: whether the artist allows to go online. base_python: the interpreter to build on, by default the
+    one running, which is Blender's. Result: the interpreter.
     """
     planned = plan(backend, folder)
     if not online:
@@ -192,7 +193,7 @@ def _install(task: Task, planned: Plan, base_python: Path) -> Path:
         shutil.rmtree(partial, ignore_errors=True)  # left by an installation that was killed
         partial.parent.mkdir(parents=True, exist_ok=True)
         task.report("Making a Python environment", 0.0)
-        _check_system(task, str(base_python))
+        _trusted_device(task, str(base_python), "system")
         # -I: neither this process's Python settings nor the user's site folder nor the current folder count
         task.run([str(base_python), "-I", "-m", "venv", str(partial)])
         backend = _torch_backend(task, planned)
@@ -205,19 +206,17 @@ def _install(task: Task, planned: Plan, base_python: Path) -> Path:
             every_second=lambda: _report_download(task, (partial, cache), planned.size),
         )
         task.report("Trying it out", 0.95)
-        device = _examine(task, python)
+        device = _trusted_device(task, python)
         marker = {"device": device, "requirements": REQUIREMENTS.read_text(encoding="utf-8")}
         (partial / MARKER).write_text(json.dumps(marker), encoding="utf-8")
-        _replace(folder, partial)
+        _replace(task, folder, partial)
     except (CommandError, OSError) as error:
         reason = explain(str(error))
         raise TaskError(reason) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-        if reason not in (
-            NO_NETWORK,
-            NO_PERMISSION,
-        ):  # else the next attempt goes on from it
+        # With these the next attempt goes on from what has been fetched.
+        if reason not in (NO_NETWORK, NO_PERMISSION):
             shutil.rmtree(cache, ignore_errors=True)
     return python_in(folder)
 
@@ -262,32 +261,38 @@ def _size_on_disk(folders: tuple[Path, ...]) -> int:
     return sum(sizes.values())
 
 
-def _replace(folder: Path, partial: Path) -> None:
+def _replace(task: Task, folder: Path, partial: Path) -> None:
     """Put the finished environment in its place. Its scripts name the old place, but only -m is ever used."""
     prefix = folder.name + ".old"
-    for left_over in folder.parent.glob(prefix + "*"):  # by a replacement while it was still in use
-        shutil.rmtree(left_over, ignore_errors=True)
     old = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent)) / folder.name
     try:
         if folder.exists():
-            _move(folder, old)
+            _move(folder, old, task.stop_if_cancelled)
         _move(partial, folder)
     except OSError:
         if old.exists():
             _move(old, folder)
         raise
     finally:
-        shutil.rmtree(old.parent, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            old.parent.rmdir()
+        # Once there is one, those that it replaced, now or before while they were still in use, can go.
+        for left_over in folder.parent.glob(prefix + "*") if folder.exists() else ():
+            shutil.rmtree(left_over, ignore_errors=True)
 
 
-def _move(source: Path, target: Path) -> None:
-    """Rename a folder, waiting while Windows refuses: a virus scanner may have a new file in it open."""
+def _move(source: Path, target: Path, between: Callable[[], None] = lambda: None) -> None:
+    """Rename a folder, waiting while Windows refuses: a virus scanner may have a new file in it open.
+
+    between: called between the attempts; may raise to give up.
+    """
     for _ in range(PATIENCE - 1):
         try:
             source.rename(target)
             return
         except PermissionError:
             time.sleep(0.25)
+            between()
     source.rename(target)
 
 
@@ -308,11 +313,12 @@ def _check_python(task: Task, python: Path) -> str:
         raise TaskError(f"{python} does not act like a Python: choose a Python's own program.") from error
 
 
-def _check_system(task: Task, python: str) -> None:
-    """Raises TaskError when whatever is installed for this Python could not work."""
-    problem, _ = _diagnose(task, python, "system")
+def _trusted_device(task: Task, python: str, *what: str) -> str:
+    """The doctor's device; raises TaskError when the system is not fit for what is installed."""
+    problem, device = _diagnose(task, python, *what)
     if problem:
         raise TaskError(f"The model cannot run here because {problem}: mend that and try again.")
+    return device
 
 
 def _examine(task: Task, python: str) -> str:

@@ -27,6 +27,7 @@ NO_BUILD = (
 )
 
 _SIGNS = (
+    (NO_NETWORK, "broken pipe"),  # whose number on Linux is that of a file in use on Windows
     (NO_SPACE, "no space left|not enough space|disk quota|errno 28]|os error 28|os error 112|winerror 112]"),
     (PROXY, "proxyerror|cannot connect to proxy|proxy authentication|tunnel connection failed|tunnel error"),
     (CERTIFICATE, "certificate_verify_failed|invalid peer certificate|unknownissuer"),

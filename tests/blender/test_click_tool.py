@@ -68,10 +68,10 @@ def test_esc_ends_the_marking_before_it_cancels_what_runs_beside(sam3d, tool, mo
     cancelled, pointer = [], sam3d("ui.pointer")
     monkeypatch.setattr(sam3d("session"), "cancel", cancelled.append)
     runs = type("Runs", (), dict(vars(sam3d("ui.operators").RunsJob)))()
-    runs._job = "job"
+    runs._job, pointer.pointer.place = "job", (10, 10)
     esc = SimpleNamespace(type="ESC", value="PRESS")
     assert runs.modal(None, esc) == {"PASS_THROUGH"} and not cancelled
-    pointer.pointer = None
+    pointer.pointer.place = None  # the mouse is elsewhere
     assert runs.modal(None, esc) == {"RUNNING_MODAL"} and cancelled == ["job"]
 
 

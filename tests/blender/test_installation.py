@@ -57,19 +57,23 @@ def test_disabling_ends_what_is_under_way(sam3d):
 
 def test_no_worker_starts_while_its_python_is_replaced(sam3d, monkeypatch):
     installation, session = sam3d("installation"), sam3d("session")
+    environment = sam3d("worker.environment")
     session.client()
-    monkeypatch.setattr(
-        sam3d("worker.environment"), "install", lambda online: sam3d("worker.task").Task(_until_cancelled)
-    )
+    private, own = environment.python_in(environment.default_folder()), session.python()
+    monkeypatch.setattr(environment, "install", lambda online: sam3d("worker.task").Task(_until_cancelled))
     task = installation.install_environment()
     try:
         assert session._client is None
-        with pytest.raises(sam3d("core.errors").ArtistError, match="is being installed"):
-            session.client()
+        assert session.needed_python() == own
+        for python in (private, None):
+            monkeypatch.setattr(session, "python", lambda found=python: found)
+            with pytest.raises(sam3d("core.errors").ArtistError, match="is being installed"):
+                session.needed_python()
     finally:
         task.cancel()
         task.wait()
-    assert session.client()
+    monkeypatch.setattr(session, "python", lambda: private)
+    assert session.needed_python() == private
 
 
 def _until_cancelled(task):

@@ -210,7 +210,6 @@ def test_an_editor_that_is_for_something_else_keeps_its_image(sam3d, photo_file)
     area = bpy.context.window_manager.windows[0].screen.areas[0]
     area.type = "IMAGE_EDITOR"
     space, other = area.spaces.active, bpy.data.images.new("Other", 8, 8)
-    sam3d("scene.photo")
     for mode, pin, shown in (("VIEW", True, other), ("PAINT", False, other), ("VIEW", False, None)):
         space.mode, space.use_image_pin, space.image = mode, pin, other
         photo = sam3d("actions").load_photo(photo_file)

@@ -99,6 +99,8 @@ def test_objects_are_found_without_clicks(client, temp):
     assert chair.mask.sum() == 5
     failed = client.wait(client.find_objects(PHOTO, "unknown"))
     assert failed.kind is ErrorKind.USER and "choose SAM 3" in failed.error
+    client.wait(client.status())  # answered after what follows a failure
+    assert list(client.log).count("cleared") == 1
     assert list(temp.iterdir()) == []
 
 

@@ -6,6 +6,7 @@ import sys
 import time
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,6 +36,8 @@ class backends:
     class mps:
         is_available = staticmethod(lambda: False)
 class cuda(backends.mps):
+    pass
+class Tensor:
     pass
 class device:
     type = "cpu"
@@ -210,8 +213,46 @@ def test_finished_environment_waits_for_what_has_it_open(folder, monkeypatch):
 
     monkeypatch.setattr(Path, "rename", rename_at_last)
     monkeypatch.setattr(environment.time, "sleep", waits.append)
-    environment._replace(folder, partial)
+    environment._replace(SimpleNamespace(stop_if_cancelled=lambda: None), folder, partial)
     assert check(folder).device == "new" and len(waits) == 3
+    assert [entry.name for entry in folder.parent.iterdir()] == ["python"]
+
+
+def test_environment_that_cannot_even_be_put_back_is_not_deleted(folder, monkeypatch):
+    partial, rename = folder.with_name("python.partial"), Path.rename
+    make_ready(folder, device="old")
+    make_ready(partial, device="new")
+
+    def refuse(source, target):
+        if target == folder:
+            raise PermissionError(13, "Access is denied")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(environment.time, "sleep", lambda seconds: None)
+    task = SimpleNamespace(stop_if_cancelled=lambda: None)
+    with pytest.raises(PermissionError):
+        environment._replace(task, folder, partial)
+    [kept] = folder.parent.glob("python.old*/python")
+    assert check(kept).device == "old"
+    monkeypatch.undo()
+    environment._replace(task, folder, partial)
+    assert check(folder).device == "new" and [entry.name for entry in folder.parent.iterdir()] == ["python"]
+
+
+def test_cancel_while_the_old_environment_is_in_use_leaves_it(folder, packages, monkeypatch):
+    make_ready(folder, device="old")
+    rename = Path.rename
+
+    def refuse(source, target):
+        if source == folder:
+            task.cancel()
+            raise PermissionError(13, "Permission denied")
+        return rename(source, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    task = install(online=True, backend="cpu", folder=folder)
+    assert task.wait().state is JobState.CANCELLED and check(folder).device == "old"
     assert [entry.name for entry in folder.parent.iterdir()] == ["python"]
 
 
@@ -304,6 +345,7 @@ def test_size_on_disk_counts_linked_files_once(tmp_path):
     "sentence, output",
     [
         (install_errors.NO_NETWORK, "error: Request failed\n  cause: dns error"),
+        (install_errors.NO_NETWORK, "error sending request: Broken pipe (os error 32)"),
         (install_errors.NO_SPACE, "ERROR: Could not install: [Errno 28] No space left on device"),
         (install_errors.NO_SPACE, "failed to write (os error 112)"),
         (install_errors.PROXY, "ProxyError('Cannot connect to proxy.', timed out)"),

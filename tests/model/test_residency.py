@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from vendor_model import checkpoints
+from vendor_model import checkpoints, protocol, residency
 from vendor_model.__main__ import MINI
 from vendor_model.benchmark import subject
 from vendor_model.config import read_pipeline
@@ -16,6 +16,8 @@ from vendor_model.errors import Cancelled, CheckpointError
 from vendor_model.memory import free_memory, is_out_of_memory, stay_on_device
 from vendor_model.pipeline import Pipeline
 from vendor_model.residency import MemoryMode, Residency, choose_mode
+from vendor_model.serving import _answer
+from vendor_model.worker import ModelJobs
 
 CPU = torch.device("cpu")
 
@@ -62,15 +64,20 @@ def test_smaller_modes_make_the_same_object_and_keep_nothing(mode, reference):
     assert not smaller.models.loaded
 
 
-def test_a_job_that_is_cancelled_leaves_nothing_loaded():
+def test_a_job_that_is_cancelled_leaves_nothing_on_the_device(monkeypatch):
+    jobs, loaded, alive = ModelJobs(MINI), [], []
+    model = jobs._pipeline = pipeline(MemoryMode.MEDIUM)
+
     def progress(stage, fraction):
         if stage == "texture" and fraction > 0:
+            loaded.append(weakref.ref(model.models._loaded["slat_flow"]))
             raise Cancelled
 
-    model = pipeline(MemoryMode.MEDIUM)
-    with pytest.raises(Cancelled):
-        made(model, progress)
-    assert not model.models.loaded
+    answer = _answer(lambda *_: made(model, progress), protocol.Status("", 1), None)
+    assert isinstance(answer, protocol.Cancelled) and model.models.loaded
+    monkeypatch.setattr(residency, "give_back", lambda: alive.append(loaded[0]() is not None))
+    jobs.clear()
+    assert not model.models.loaded and alive == [False]
 
 
 def test_condition_tokens_do_not_outlive_their_stage():

@@ -26,7 +26,7 @@ LONGEST_BLOCK_SECONDS = 1.0
 
 
 def meshes() -> list[str]:
-    return sorted(obj.name for obj in bpy.context.scene.objects if obj.type == "MESH")
+    return sorted(obj.name for obj in bpy.context.scene.objects if obj.type == "MESH" and obj.sam3d.prompt)
 
 
 def reconstruct(actions) -> hands.Steps:
@@ -93,10 +93,7 @@ def look_at_scene() -> hands.Steps:
 
 
 def set_the_table() -> hands.Steps:
-    """Blender's own layout without its cube and timeline, the largest area an Image Editor."""
-    for leftover in list(bpy.data.objects):
-        bpy.data.objects.remove(leftover)
-    bpy.data.collections.remove(bpy.data.collections[0])
+    """Blender as it starts, cube and all, but without its timeline; the largest area an Image Editor."""
     bpy.context.preferences.system.use_region_overlap = False
     with hands.inside(hands.area("DOPESHEET_EDITOR")):
         bpy.ops.screen.area_close()

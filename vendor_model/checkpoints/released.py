@@ -54,8 +54,8 @@ class Release:
 def find_release(folder: Path, configuration: Path = CONFIGURATION) -> Release:
     """The release in a folder; raises CheckpointError when there is none, or one of another version.
 
-    Sampler settings and constants in its `pipeline.yaml` are kept; the numbers in its other yaml files must
-    be those of `configuration`.
+    Sampler settings and constants in its `pipeline.yaml` are kept; what else its yaml files say must agree
+    with `configuration`, as far as that says it too.
     """
     place = next((folder / place for place in PLACES if (folder / place / "pipeline.yaml").is_file()), None)
     if place is None:

@@ -79,6 +79,8 @@ def look_at_scene() -> hands.Steps:
         bpy.ops.view3d.view_center_camera()
     yield from hands.show_tab(aside, TAB)
     yield 0.5
+    with hands.inside(aside):
+        bpy.ops.object.select_all(action="DESELECT")  # Blender begins with its cube selected
     for name in meshes():
         bpy.data.objects[name].select_set(True)
     aside.spaces.active.region_3d.view_perspective = "PERSP"

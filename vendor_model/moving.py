@@ -16,7 +16,8 @@ def move(source: Path, target: Path) -> None:
     """
     for _ in range(PATIENCE - 1):
         try:
-            return os.replace(source, target)
+            os.replace(source, target)
+            return
         except PermissionError:
             time.sleep(0.25)
-    return os.replace(source, target)
+    os.replace(source, target)

@@ -193,7 +193,7 @@ def _install(task: Task, planned: Plan, base_python: Path) -> Path:
         shutil.rmtree(partial, ignore_errors=True)  # left by an installation that was killed
         partial.parent.mkdir(parents=True, exist_ok=True)
         task.report("Making a Python environment", 0.0)
-        _trusted_device(task, str(base_python), "system")
+        _refuse(_diagnose(task, str(base_python), "system")[0])
         # -I: neither this process's Python settings nor the user's site folder nor the current folder count
         task.run([str(base_python), "-I", "-m", "venv", str(partial)])
         backend = _torch_backend(task, planned)
@@ -206,7 +206,8 @@ def _install(task: Task, planned: Plan, base_python: Path) -> Path:
             every_second=lambda: _report_download(task, (partial, cache), planned.size),
         )
         task.report("Trying it out", 0.95)
-        device = _trusted_device(task, python)
+        problem, device = _diagnose(task, python)
+        _refuse(problem)
         marker = {"device": device, "requirements": REQUIREMENTS.read_text(encoding="utf-8")}
         (partial / MARKER).write_text(json.dumps(marker), encoding="utf-8")
         _replace(task, folder, partial)
@@ -313,12 +314,10 @@ def _check_python(task: Task, python: Path) -> str:
         raise TaskError(f"{python} does not act like a Python: choose a Python's own program.") from error
 
 
-def _trusted_device(task: Task, python: str, *what: str) -> str:
-    """The doctor's device; raises TaskError when the system is not fit for what is installed."""
-    problem, device = _diagnose(task, python, *what)
+def _refuse(problem: str | None) -> None:
+    """Raise TaskError if the doctor has found a problem of this machine."""
     if problem:
         raise TaskError(f"The model cannot run here because {problem}: mend that and try again.")
-    return device
 
 
 def _examine(task: Task, python: str) -> str:

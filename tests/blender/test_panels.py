@@ -167,3 +167,24 @@ def test_the_preferences_show_the_environment_and_the_python(sam3d):
     sam3d("ui.panels").draw_environment(layout, sam3d("properties").preferences())
     assert "operator sam3d.install_environment" in layout.notes
     assert "prop python" in layout.notes and "prop memory" in layout.notes
+
+
+def test_heavy_scenes_are_drawn_again_only_when_there_is_news(sam3d, monkeypatch):
+    session, drawn = sam3d("session"), []
+    monkeypatch.setattr(session, "redraw", lambda panels_alone: drawn.append(panels_alone))
+    session._tick()
+    session.follow(sam3d("worker.task").Task(lambda task: None).wait(), lambda task: None)
+    session._tick()
+    assert drawn == [True, False]
+
+
+def test_the_view_turns_to_the_camera_from_the_image_editor_too(sam3d, photo):
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    bpy.ops.sam3d.reconstruct()
+    area = bpy.context.window_manager.windows[0].screen.areas[0]
+    for other in bpy.context.window_manager.windows[0].screen.areas:
+        other.type = "IMAGE_EDITOR"
+    area.type = "VIEW_3D"
+    area.spaces.active.region_3d.view_perspective = "PERSP"
+    bpy.ops.sam3d.view_through_camera()
+    assert area.spaces.active.region_3d.view_perspective == "CAMERA"

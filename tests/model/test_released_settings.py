@@ -15,6 +15,7 @@ from vendor_model.models import geometry_flow, latent_decoders, texture_flow
 from vendor_model.models.conditioning import DinoEmbedder, PointPatchEmbedder
 from vendor_model.pipeline import geometry_sampler, texture_sampler
 from vendor_model.sampling import step_size
+from vendor_model.sparse.grid import SparseGrid
 
 OFFICIAL = Path(vendor_model.__file__).parent / "official"
 
@@ -67,6 +68,20 @@ def test_constants_of_the_pipeline(config):
         1,
         None,
     )
+
+
+def test_a_whole_number_is_as_good_as_a_fraction(tmp_path):
+    text = (OFFICIAL / "pipeline.yaml").read_text("utf-8") + "clip_pointmap_beyond_scale: 3\n"
+    (tmp_path / "pipeline.yaml").write_text(text, "utf-8")
+    assert read_pipeline(tmp_path).clip_pointmap_beyond_scale == 3.0
+
+
+def test_splats_leave_their_decoder_in_float32():
+    with torch.random.fork_rng():
+        decoder = latent_decoders.GaussianDecoder(8, 32, 4, 1, 2, window_size=8).eval()
+    grid = SparseGrid(torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]], dtype=torch.int32))
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert decoder(torch.randn(2, 4), grid).dtype == torch.float32
 
 
 @pytest.mark.parametrize(

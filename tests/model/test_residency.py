@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from vendor_model import checkpoints, protocol, residency
+from vendor_model import pipeline as pipeline_module
 from vendor_model.__main__ import MINI
 from vendor_model.benchmark import subject
 from vendor_model.config import read_pipeline
@@ -112,6 +113,13 @@ def test_what_a_device_cannot_hold_is_not_put_elsewhere(monkeypatch, kind, syste
     monkeypatch.setattr(sys, "platform", system)
     stay_on_device(torch.device(kind))
     assert fractions == [1.0 if kind == "mps" else 0.5]
+
+
+def test_every_stage_goes_by_the_memory_that_is_free_then(monkeypatch):
+    asked = []
+    monkeypatch.setattr(pipeline_module, "stay_on_device", asked.append)
+    made(pipeline(MemoryMode.HIGH))
+    assert asked == [CPU] * 5  # conditioning twice, geometry, texture, surface
 
 
 def test_only_the_modules_at_work_are_loaded():

@@ -68,7 +68,7 @@ def distinct_corners(cubes: Tensor, resolution: int) -> tuple[Tensor, Tensor]:
     rows = present.cumsum(0, dtype=torch.int32).sub_(1)
     corners = torch.empty(8, len(cubes), dtype=torch.int32, device=cubes.device)
     for corner, step in zip(corners, steps, strict=True):
-        corner.copy_(rows.index_select(0, first + step))  # with out= PyTorch's MPS forgets which row it is
+        corner.copy_(rows.index_select(0, first + step))  # MPS up to PyTorch 2.13 puts out= in row 0
     return present.nonzero().squeeze(1), corners
 
 

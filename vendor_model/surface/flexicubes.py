@@ -192,7 +192,7 @@ def _connect(owners, edges, corners, sdf, gamma) -> Tensor:
     used = (dual >= 0).flatten()
     firsts = corners[:, [first for first, _ in EDGES]].flatten()[used]
     ways = torch.tensor([WAYS[first ^ second] for first, second in EDGES], device=edges.device).int()
-    # A grid edge by its first corner and the way it runs: in 32 bits, where 64 are more than MPS sorts.
+    # A grid edge by its first corner and the way it runs, in 32 bits: to them MPS cuts what is to be unique.
     order = (3 * firsts.int() + ways.repeat(cubes)[used]).sort(stable=True)
     _, counts = order.values.unique_consecutive(return_counts=True)
     starts = (counts.cumsum(0) - counts)[counts == 4]

@@ -14,6 +14,7 @@ from vendor_model.config import PipelineConfig, read_pipeline
 from vendor_model.models import geometry_flow, latent_decoders, texture_flow
 from vendor_model.models.conditioning import DinoEmbedder, PointPatchEmbedder
 from vendor_model.pipeline import geometry_sampler, texture_sampler
+from vendor_model.precision import weight_dtype
 from vendor_model.sampling import step_size
 from vendor_model.sparse.grid import SparseGrid
 
@@ -82,6 +83,13 @@ def test_splats_leave_their_decoder_in_float32():
     grid = SparseGrid(torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]], dtype=torch.int32))
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         assert decoder(torch.randn(2, 4), grid).dtype == torch.float32
+
+
+def test_the_weights_of_the_splats_are_kept_in_float32(build):
+    key = "out_layer.weight"
+    shape = tuple(build("slat_decoder_gs").state_dict()[key].shape)
+    assert weight_dtype(key, shape, torch.float16) == torch.float32
+    assert weight_dtype("blocks.0.mlp.0.weight", shape, torch.float16) == torch.float16
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def stop() -> None:
         bpy.app.timers.unregister(_tick)
 
 
-def redraw(panels_alone: bool = False) -> None:
+def redraw(panels_alone: bool) -> None:
     """Show the present state in every editor that has our panel.
 
     panels_alone: what an editor shows beside the panel, maybe a heavy scene, is as it was.

@@ -139,8 +139,8 @@ def check_settings(path: Path, theirs: dict, ours: dict) -> None:
 
 def _common_settings(theirs: dict, ours: dict, prefix: str = "") -> Iterator[tuple[str, object, list]]:
     """Name, their value and the known ones."""
-    for name in theirs.keys() & ours.keys():
-        their, our = theirs[name], ours[name]
+    for name, our in ours.items():
+        their = theirs.get(name)
         if isinstance(their, dict) and isinstance(our, dict):
             yield from _common_settings(their, our, f"{prefix}{name}.")
         elif _is_value(their) and _is_value(our):

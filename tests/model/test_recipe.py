@@ -420,3 +420,14 @@ def test_muon_turns_the_matrices_and_picture_kernels_of_blocks_and_nothing_else(
         id(p) for optimizer in (adam, muon) for group in optimizer.param_groups for p in group["params"]
     ]
     assert sorted(stepped) == sorted(id(p) for p in parts.parameters() if p.requires_grad)
+
+
+def test_a_missing_or_damaged_shape_code_is_named(tmp_path):
+    run = Run(Path("vendor_model/mini"), tmp_path, MINI)
+    for content in (None, b"", b"no archive"):
+        if content is not None:
+            (tmp_path / "shape_code.npz").write_bytes(content)
+        with pytest.raises(
+            CheckpointError, match=r"shape_code\.npz cannot be read .* run the stage shape_code"
+        ):
+            run.shape_code()

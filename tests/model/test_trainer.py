@@ -1,7 +1,12 @@
 """The loop that trains every stage: what it steps, how it stops, goes on and gives up."""
 
+import json
 import math
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +15,16 @@ from torch import nn
 
 from vendor_model.errors import CheckpointError, UserError
 from vendor_model.training import distributed, trainer
-from vendor_model.training.trainer import Schedule, make_optimizers, rate_factor, read_state, train
+from vendor_model.training.trainer import (
+    Schedule,
+    make_optimizers,
+    rate_factor,
+    read_state,
+    saved_step,
+    train,
+)
+
+ROOT = Path(__file__).parents[2]
 
 
 def learn(folder, steps=4, width=1, data=None, **options) -> nn.Module:
@@ -50,6 +64,53 @@ def test_a_checkpoint_of_another_configuration_or_a_damaged_one_is_named(tmp_pat
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(CheckpointError, match=r"last\.pt is no complete checkpoint"):
         learn(tmp_path / "stage")
+
+
+def test_the_average_follows_the_weights_by_its_rate(tmp_path):
+    weights = []
+    model = nn.Linear(1, 1, bias=False)
+
+    def loss(x):
+        weights.append(model.weight.item())
+        return (model(x) - 3).square().mean(), {}
+
+    train(model, loss, iter(torch.ones(9, 4, 1)), Schedule(3, 0.1, warmup=1, ema=0.25), tmp_path)
+    average = weights[0]
+    for step, weight in enumerate([*weights[1:], model.weight.item()], start=1):
+        kept = min(0.25, (1 + step) / (10 + step))
+        average = kept * average + (1 - kept) * weight
+    saved = read_state(tmp_path / "average.pt")["weight"].item()
+    assert saved == pytest.approx(average, abs=1e-5) != pytest.approx(model.weight.item(), abs=1e-4)
+
+
+LEARNING = """
+import sys, time, torch
+from pathlib import Path
+from vendor_model.training.trainer import Schedule, train
+torch.manual_seed(0)
+model = torch.nn.Linear(1, 1)
+def loss(x):
+    time.sleep(0.01)
+    return (model(x) - 3).square().mean(), {}
+schedule = Schedule(9999, 0.1, report_every=1, save_every=3)
+train(model, loss, iter(torch.ones(9999, 4, 1)), schedule, Path(sys.argv[1]))
+"""
+
+
+def test_a_training_that_the_system_kills_goes_on_with_its_log(tmp_path):
+    process = subprocess.Popen([sys.executable, "-c", LEARNING, str(tmp_path)], cwd=ROOT)
+    for _ in range(2400):
+        if (saved_step(tmp_path) or 0) >= 6:
+            break
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    with (tmp_path / "log.jsonl").open("a") as log:
+        log.write('{"step": 9998, "lo')  # as killed while it wrote
+    begun = saved_step(tmp_path)
+    learn(tmp_path, begun + 2)
+    steps = [json.loads(line)["step"] for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert 6 <= begun < 9999 and steps == list(range(1, begun + 3))
 
 
 def test_a_training_that_began_on_a_gpu_goes_on_on_the_cpu(tmp_path):

@@ -16,7 +16,7 @@ from vendor_model.layout.transforms import matrix_to_quaternion
 from vendor_model.sparse.grid import SparseGrid
 from vendor_model.training import depth_stage, distributed, shape_latent, surface_targets, trainer
 from vendor_model.training.canonical import about_z, canonical_pose
-from vendor_model.training.objectives import flow_matching
+from vendor_model.training.objectives import flow_matching, sample_times
 from vendor_model.training.objects import distance_grid, make_object
 from vendor_model.training.recipe import MINI, Run
 from vendor_model.training.samples import SampleSizes, object_samples
@@ -142,6 +142,31 @@ def test_a_broken_shard_is_named_and_left_out(kept, tmp_path, capsys):
     for _ in range(3):
         assert "image" in next(shards)
     assert "shard-1-00007.npz is left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"number": np.arange(2)}, "it lacks visible_fraction"),
+        ({"number": np.arange(3), "visible_fraction": np.ones(2)}, "do not have equally many rows"),
+        ({"number": np.array(1), "visible_fraction": np.ones(2)}, "do not have equally many rows"),
+    ],
+)
+def test_a_shard_that_is_not_whole_is_named_and_left_out(arrays, reason, tmp_path, capsys):
+    np.savez(tmp_path / "shard-0-00000.npz", **arrays)
+    np.savez(tmp_path / "shard-0-00001.npz", number=np.full(2, 9), visible_fraction=np.ones(2))
+    batches = Shards(tmp_path, 0).batches(("number",), 2)
+    assert [next(batches)["number"].tolist() for _ in range(3)] == [[9, 9]] * 3
+    printed = capsys.readouterr().out
+    assert printed.count("shard-0-00000.npz is left out") == 1 and reason in printed
+
+
+def test_most_times_of_flow_matching_are_near_the_noise_as_in_the_release():
+    times = sample_times(40_000, 0.0, torch.Generator().manual_seed(0))
+    logits = torch.logit(times)
+    assert abs(logits.mean() + 1) < 0.03 and abs(logits.std() - 1) < 0.03
+    at_noise = sample_times(40_000, 0.25, torch.Generator().manual_seed(0))
+    assert abs((at_noise == 0).float().mean() - 0.25) < 0.02
 
 
 def test_depth_is_learnt_from_scenes_that_tell_it(tmp_path):

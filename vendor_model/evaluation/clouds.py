@@ -86,8 +86,13 @@ def size_change(similarity: np.ndarray) -> float:
 
 def surface_voxels(points: np.ndarray, resolution: int = 64) -> np.ndarray:
     """(2R, 2R, 2R) bool, the cells that hold points (N, 3). R cells span -1..1 along an axis, the rest is
-    room around that for what lies farther out; beyond ±2 points count for the last cell."""
-    cells = np.floor((points + 2) * (resolution / 2)).astype(np.int64).clip(0, 2 * resolution - 1)
+    room around that for what lies farther out; beyond ±2 points count for the last cell.
+
+    Walls at -1 and 1, where `registration.unit_box` puts two of every shape, lie in the first and the last
+    of the R cells, not on the border of the next one, where rounding would decide.
+    """
+    inside = points * (1 - 1e-6)
+    cells = np.floor((inside + 2) * (resolution / 2)).astype(np.int64).clip(0, 2 * resolution - 1)
     grid = np.zeros((2 * resolution,) * 3, bool)
     grid[tuple(cells.T)] = True
     return grid

@@ -47,7 +47,7 @@ def read_cloud(path: Path) -> Cloud:
     try:
         mesh = trimesh.load(path, force="mesh")
         vertices, faces = np.asarray(mesh.vertices), np.asarray(mesh.faces)
-    except (OSError, ValueError, KeyError, IndexError) as error:
+    except Exception as error:  # each of trimesh's readers has its own for a damaged file
         raise UserError(f"{path} cannot be read ({error}): export the mesh again.") from None
     if not len(faces):
         raise UserError(f"{path} has no triangles: export the mesh again.")

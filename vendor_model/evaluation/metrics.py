@@ -42,11 +42,13 @@ def voxel_iou(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 def box_iou(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """3D IoU: intersection over union of the axis-aligned bounding boxes of points (N, 3) and (M, 3)."""
+    """3D IoU: intersection over union of the axis-aligned bounding boxes of points (N, 3) and (M, 3); 0 where
+    both are flat."""
     low = np.maximum(predicted.min(0), truth.min(0))
     high = np.minimum(predicted.max(0), truth.max(0))
     shared = np.prod((high - low).clip(min=0))
-    return float(shared / (np.ptp(predicted, axis=0).prod() + np.ptp(truth, axis=0).prod() - shared))
+    union = np.ptp(predicted, axis=0).prod() + np.ptp(truth, axis=0).prod() - shared
+    return float(shared / union) if union else 0.0
 
 
 def add_s(accuracy: np.ndarray, completeness: np.ndarray, diameter: float) -> float:
@@ -55,8 +57,9 @@ def add_s(accuracy: np.ndarray, completeness: np.ndarray, diameter: float) -> fl
 
 
 def diameter(points: np.ndarray) -> float:
-    """Largest distance between two of the points (N, 3), which must not lie in one plane."""
-    return float(pdist(points[ConvexHull(points).vertices]).max())
+    """Largest distance between two of the points (N, 3)."""
+    joggled = ConvexHull(points, qhull_options="QJ")  # else points in one plane have no hull
+    return float(pdist(points[joggled.vertices]).max())
 
 
 def rotation_angle(rotation: np.ndarray) -> float:

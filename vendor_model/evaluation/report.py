@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vendor_model.errors import UserError
+
 BANDS = (0.0, 0.25, 0.5, 0.75, 0.9, 1.0)
 """Bounds of the bands of the visible share."""
 
@@ -32,11 +34,19 @@ LABELS = {
 }
 """Every figure, in the order of the table. All are means but for the rotation error."""
 
+ASYMMETRIC = "icp_rotation_asymmetric"
+
 SHORT = ("f1_005", "voxel_iou", "box_iou", "icp_rotation")
 
 
 def summary(records: Sequence[dict]) -> dict:
-    """Means over all records; the short list of them by visible share, kind of scene and category."""
+    """Means over all records and their standard errors, as of independent objects; a short list of means by
+    visible share, kind of scene and category: of shapes after ICP, of layouts as they are handed on.
+
+    Raises UserError without a record.
+    """
+    if not records:
+        raise UserError("There is no object to measure: ask for more samples, or name other folders.")
     bands, kinds, categories = defaultdict(list), defaultdict(list), defaultdict(list)
     for record in records:
         number = min(np.searchsorted(BANDS, record["visible"], side="right"), len(BANDS) - 1)
@@ -46,26 +56,42 @@ def summary(records: Sequence[dict]) -> dict:
     return {
         "objects": len(records),
         "failed": sum(record["failed"] for record in records),
+        "asymmetric": sum(not record["symmetric"] for record in records),
         **_means(records),
+        "standard_errors": {
+            kind: {name: _standard_error(values) for name, values in found.items()}
+            for kind, found in _values(records).items()
+        },
         "visible": {band: _short(group) for band, group in sorted(bands.items())},
         "kinds": {kind: _short(group) for kind, group in sorted(kinds.items())},
         "categories": {name: _short(group) for name, group in sorted(categories.items())},
     }
 
 
-def _means(records: Sequence[dict]) -> dict[str, dict[str, float]]:
-    means = {}
+def _values(records: Sequence[dict]) -> dict[str, dict[str, np.ndarray]]:
+    """By set and name of a figure, its value for each object that has it."""
+    values = {}
     for kind in (kind for kind in SETS if kind in records[0]):
-        means[kind] = {
-            name: float(
-                (np.median if name == "rotation_error" else np.mean)([r[kind][name] for r in records])
-            )
-            for name in records[0][kind]
-        }
+        values[kind] = {name: np.array([r[kind][name] for r in records]) for name in records[0][kind]}
         angles = [r[kind]["icp_rotation"] for r in records if "box_iou" in r[kind] and not r["symmetric"]]
         if angles:
-            means[kind]["icp_rotation_asymmetric"] = float(np.mean(angles))
-    return means
+            values[kind][ASYMMETRIC] = np.array(angles)
+    return values
+
+
+def _means(records: Sequence[dict]) -> dict[str, dict[str, float]]:
+    return {
+        kind: {name: _mean(name, values) for name, values in found.items()}
+        for kind, found in _values(records).items()
+    }
+
+
+def _mean(name: str, values: np.ndarray) -> float:
+    return float(np.median(values) if name == "rotation_error" else values.mean())
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std() / np.sqrt(len(values)))
 
 
 def _short(records: Sequence[dict]) -> dict[str, float]:
@@ -76,16 +102,39 @@ def _short(records: Sequence[dict]) -> dict[str, float]:
 
 def table(figures: dict) -> str:
     """The summary as text."""
-    lines = [f"{figures['objects']} objects, {figures['failed']} not reconstructed"]
+    lines = [
+        f"{figures['objects']} objects, {figures['failed']} not reconstructed, "
+        f"{figures['asymmetric']} without symmetry"
+    ]
+    errors = figures["standard_errors"]
     for family in ("shape", "layout"):
         sets = [kind for kind in SETS if kind.startswith(family) and kind in figures]
-        lines += ["", f"{family:36}" + "".join(f"{SETS[kind]:>14}" for kind in sets)]
+        lines += ["", f"{family:36}" + "".join(f"{SETS[kind]:>20}" for kind in sets)]
         for name in (name for name in LABELS if name in figures[sets[0]]):
-            lines.append(f"{LABELS[name]:36}" + "".join(f"{figures[kind][name]:14.4f}" for kind in sets))
+            values = "".join(f"{figures[kind][name]:11.4f} ± {errors[kind][name]:.4f}" for kind in sets)
+            lines.append(f"{LABELS[name]:36}{values}")
     for groups in ("visible", "kinds", "categories"):
-        header = "".join(f"{LABELS[name].split(',')[0]:>18}" for name in SHORT)
+        header = "".join(f"{LABELS[name].split(',')[0].removesuffix(' 64³'):>18}" for name in SHORT)
         lines += ["", f"{groups:24}{'objects':>9}{header}"]
         for group, means in figures[groups].items():
             values = "".join(f"{means[name]:18.3f}" for name in SHORT)
             lines.append(f"{group:24}{means['objects']:9}{values}")
+    return "\n".join(lines)
+
+
+def comparison(first: Sequence[dict], second: Sequence[dict]) -> str:
+    """Two evaluations of the same objects, in one order, as text: both means, and the mean of the differences
+    with its standard error. Raises UserError without an object."""
+    if not first:
+        raise UserError("There is no object that both have measured: let them run longer.")
+    lines = [f"{len(first)} objects", "", f"{'':52}{'first':>10}{'second':>10}{'difference':>12}"]
+    for kind, found in _values(first).items():
+        others = _values(second).get(kind, {})
+        for name in (name for name in LABELS if name in found and name in others):
+            here, there = found[name], others[name]
+            change = there - here
+            lines.append(
+                f"{LABELS[name] + ', ' + SETS[kind]:52}{_mean(name, here):10.4f}{_mean(name, there):10.4f}"
+                f"{change.mean():+12.4f} ± {_standard_error(change):.4f}"
+            )
     return "\n".join(lines)

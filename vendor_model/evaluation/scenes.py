@@ -8,6 +8,8 @@ for columns), visible_fraction, symmetry and symmetry_rotations_wxyz; `mask_<k>.
 """
 
 import json
+import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,19 +20,26 @@ from vendor_model.errors import UserError
 from vendor_model.evaluation.subjects import KnownPhoto, Subject
 from vendor_model.layout.frames import CAMERA_TO_OPENCV, points_from_depth
 
+DAMAGE = (OSError, ValueError, KeyError, IndexError, TypeError, EOFError, zipfile.BadZipFile)
+"""What reading a scene raises when a file of it is missing or is not what it should be."""
+
 
 def known_photos(folders: Sequence[Path]) -> Iterator[KnownPhoto]:
     """Every scene among the folders and right below them, in the order of their names.
 
-    Raises UserError when there is none, or when a file of one is missing or damaged.
+    One of which a file is missing or damaged is named and left out. Raises UserError when none is left.
     """
-    for scene in scene_folders(folders):
+    found = 0
+    for folder in scene_folders(folders):
         try:
-            yield read_scene(scene)
-        except (OSError, ValueError, KeyError) as error:
-            raise UserError(
-                f"{scene} is no complete scene ({error}): render it again or leave it out."
-            ) from None
+            known = read_scene(folder)
+        except DAMAGE as error:
+            print(f"{folder} is not a complete scene ({error}) and is left out.", file=sys.stderr)
+            continue
+        found += 1
+        yield known
+    if not found:
+        raise UserError(f"{', '.join(map(str, folders))} holds no complete scene: render them again.")
 
 
 def scene_folders(folders: Sequence[Path]) -> list[Path]:
@@ -48,7 +57,7 @@ def _records(folder: Path) -> list[Path]:
 
 
 def read_scene(folder: Path) -> KnownPhoto:
-    """One folder. Raises OSError, ValueError or KeyError for what is missing or damaged."""
+    """One folder. Raises one of `DAMAGE` for what is missing or damaged."""
     camera = json.loads((folder / "camera.json").read_text(encoding="utf-8"))
     from_world = np.linalg.inv(np.array(camera["camera_to_world_cv"]))
     to_camera = np.eye(4)

@@ -24,7 +24,8 @@ from vendor_model.types import Photo, Pose
 
 @dataclass(frozen=True)
 class Subject:
-    """An object of a photo. mask: (H, W) bool, its visible pixels; visible: their share of all its pixels.
+    """An object of a photo. mask: (H, W) bool, its visible pixels; visible: their share of all its pixels
+    within the photo.
 
     vertices: (V, 3), faces: (F, 3), and placement: (4, 4), the similarity for rows from their frame to the
     camera's. symmetric: whether a turn leaves the shape as it is. rotation: the true rotation as the model

@@ -26,7 +26,10 @@ def main() -> None:
         "--model", type=Path, default=Path("vendor_model/mini"), help="folder with the yaml files"
     )
     parser.add_argument(
-        "--runs", type=Path, default=Path("runs/mini"), help="folder for data, checkpoints and logs"
+        "--runs", type=Path, help="folder for data, checkpoints and logs (default: runs/RECIPE)"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of the first weights, and of the order of samples"
     )
     parser.add_argument("--recipe", choices=RECIPES, default="mini", help="lengths, rates and phases")
     parser.add_argument(
@@ -49,7 +52,8 @@ def main() -> None:
             finished=arguments.finished or recipe.finished,
             decoder=arguments.decoder or recipe.decoder,
         )
-        run = Run(arguments.model, arguments.runs, recipe, device=device, workers=arguments.workers)
+        runs = arguments.runs or Path("runs", arguments.recipe)
+        run = Run(arguments.model, runs, recipe, arguments.seed, device, arguments.workers)
         run.check_shares()
         products_dtype(device)  # now, while all processes are at the same point
         for name in arguments.stages:

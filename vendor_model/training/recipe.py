@@ -1,5 +1,6 @@
 """What is trained on what, how long and how fast; and where a training reads and writes."""
 
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from torch import nn
 
 from vendor_model import checkpoints
 from vendor_model.config import PipelineConfig, read_pipeline
-from vendor_model.errors import UserError
+from vendor_model.errors import CheckpointError, UserError
 from vendor_model.training import distributed
 from vendor_model.training.attention import fast_attention
 from vendor_model.training.shape_latent import ShapeCode
@@ -226,7 +227,14 @@ class Run:
         return 0 if self.device.type == "cpu" else self.workers
 
     def shape_code(self) -> ShapeCode:
-        return ShapeCode.load(self.runs / "shape_code.npz").to(self.device)
+        """Raises CheckpointError when there is none, or it is damaged."""
+        path = self.runs / "shape_code.npz"
+        try:
+            return ShapeCode.load(path).to(self.device)
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise CheckpointError(
+                f"{path} cannot be read ({error}): run the stage shape_code, and those after it, again."
+            ) from None
 
     def rng(self) -> torch.Generator:
         return torch.Generator(self.device).manual_seed(self.own_seed(self.seed))

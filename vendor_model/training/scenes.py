@@ -29,8 +29,8 @@ class Scene:
     """photo: (H, W, 3) uint8 sRGB. point_map: (H, W, 3) float32 camera frame, NaN where nothing is near.
 
     intrinsics: (3, 3) float64 in pixels, OpenCV axes. masks: (K, H, W) bool, the visible pixels of each
-    object. full_pixels: (K,) pixels that an object would cover were nothing before it and the photo
-    unbounded. objects: K shapes with their poses.
+    object. framed_pixels: (K,) pixels that an object would cover were nothing before it; full_pixels: (K,)
+    were the photo unbounded, too. objects: K shapes with their poses.
     """
 
     kind: str
@@ -38,6 +38,7 @@ class Scene:
     point_map: np.ndarray = field(repr=False)
     intrinsics: np.ndarray
     masks: np.ndarray = field(repr=False)
+    framed_pixels: np.ndarray
     full_pixels: np.ndarray
     objects: tuple[tuple[ObjectShape, Pose], ...] = field(repr=False)
 
@@ -45,6 +46,11 @@ class Scene:
     def visible_fraction(self) -> np.ndarray:
         """(K,) float64 in 0..1: visible pixels of all the object's pixels."""
         return self.masks.sum(axis=(1, 2)) / np.maximum(self.full_pixels, 1)
+
+    @property
+    def unoccluded_fraction(self) -> np.ndarray:
+        """(K,) float64 in 0..1: visible pixels of all that the object has within the photo."""
+        return self.masks.sum(axis=(1, 2)) / np.maximum(self.framed_pixels, 1)
 
 
 @dataclass(frozen=True)
@@ -105,10 +111,10 @@ def _window(placed: _Placed, intrinsics, size) -> tuple[int, int, int, int] | No
 
 
 def _trace(placed: Sequence[_Placed], intrinsics, size):
-    """Depth (H, W), owner (H, W) and full pixel counts (K,)."""
+    """Depth (H, W), owner (H, W), and pixel counts (K,), framed and full."""
     depth = np.full(size, np.inf, np.float32)
     owner = np.full(size, -1, np.int8)
-    full = np.zeros(len(placed), np.int64)
+    framed, full = np.zeros((2, len(placed)), np.int64)
     for index, one in enumerate(placed):
         window = _window(one, intrinsics, size)
         if window is None:
@@ -121,10 +127,11 @@ def _trace(placed: Sequence[_Placed], intrinsics, size):
         if rows.start >= rows.stop or columns.start >= columns.stop:
             continue
         inside = found[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
+        framed[index] = np.isfinite(inside).sum()
         nearer = inside < depth[rows, columns]
         depth[rows, columns][nearer] = inside[nearer]
         owner[rows, columns][nearer] = index
-    return depth, owner, full
+    return depth, owner, framed, full
 
 
 def _lights(rng, up: np.ndarray) -> np.ndarray:
@@ -157,7 +164,7 @@ def _develop(rng, image: np.ndarray) -> np.ndarray:
 
 def _finish(rng, kind, size, camera, placed, picture, planes) -> Scene:
     """Trace, shade and develop what has been placed."""
-    depth, owner, full = _trace(placed, camera.intrinsics, size)
+    depth, owner, framed, full = _trace(placed, camera.intrinsics, size)
     tables = np.concatenate([one.shape.table for one in placed])
     starts = np.cumsum([0, *(len(one.shape.table) for one in placed)])
     gloss = np.array([rng.choice([0.0, rng.uniform(0, 0.6)]) for _ in placed])
@@ -184,6 +191,7 @@ def _finish(rng, kind, size, camera, placed, picture, planes) -> Scene:
         point_map=points_from_depth(depth, camera.intrinsics),
         intrinsics=camera.intrinsics,
         masks=np.stack([owner == index for index in seen]) if seen else np.zeros((0, *size), bool),
+        framed_pixels=framed[seen],
         full_pixels=full[seen],
         objects=tuple((placed[index].shape, placed[index].pose()) for index in seen),
     )
@@ -257,7 +265,7 @@ def _pasted(rng, size, categories) -> Scene:
     for _ in range(12):
         shift = rng.normal(0, 0.22, 2) * min(size)
         occluder = replace(occluder, translation=camera.at(u + shift[0], v + shift[1], nearer))
-        _, owner, full = _trace([hidden, occluder], coarse, small)
+        _, owner, _, full = _trace([hidden, occluder], coarse, small)
         if 0.15 < (owner == 0).sum() / max(full[0], 1) < 0.85:
             break
     else:

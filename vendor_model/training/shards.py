@@ -129,9 +129,8 @@ def _write_shard(
 def save_shard(path: Path, samples: Sequence[dict[str, np.ndarray]], **others: np.ndarray) -> None:
     """Samples as `object_samples` gives them, and other arrays, to a file that appears complete."""
     arrays = dict(others)
-    ragged = {"coords", "features"}
     for name in samples[0]:
-        join = np.concatenate if name in ragged else np.stack
+        join = np.concatenate if name in RAGGED else np.stack
         arrays[name] = join([sample[name] for sample in samples])
     if "coords" in samples[0]:
         arrays["voxel_counts"] = np.array([len(sample["coords"]) for sample in samples])
@@ -141,11 +140,25 @@ def save_shard(path: Path, samples: Sequence[dict[str, np.ndarray]], **others: n
     move(partial_path, path)
 
 
+RAGGED = ("coords", "features")
+"""Arrays with a row a voxel, where the others have one an object or a scene."""
+
+KINDS_TOLD = ("kind", "photo_kind")
+"""Arrays that data may lack where they do not matter, see `of_kinds`."""
+
+
 def read_arrays(path: Path, names: Collection[str] = ()) -> dict[str, np.ndarray] | None:
-    """A file's arrays, those named or all; None, and the file is named, where it cannot be read."""
+    """A file's arrays, all or those named, which then have equally many rows; None, and the file is named,
+    where it cannot be read or is not whole."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files if not names or name in names}
+            missing = set(names) - set(file.files) - set(KINDS_TOLD)
+            if missing:
+                raise ValueError(f"it lacks {', '.join(sorted(missing))}")
+            found = {name: file[name] for name in file.files if not names or name in names}
+        if names and len({rows.shape[:1] for name, rows in found.items() if name not in RAGGED}) > 1:
+            raise ValueError("its arrays do not have equally many rows")
+        return found
     except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
         print(f"{path.name} is left out: {error}", flush=True)
         return None

@@ -1,7 +1,7 @@
 """One loop for every stage: AdamW or Muon, warm-up and cosine decay, moving average of the weights, resume.
 
 A stage's folder holds `last.pt` (weights, average, optimisers, step), written atomically, and `log.jsonl`
-with one line per report. A killed run goes on from `last.pt`.
+with one line per report. A killed run goes on from `last.pt`, and so does its log.
 """
 
 import json
@@ -105,6 +105,7 @@ def _train(
     weights = model.state_dict()
     average = {key: value.clone() for key, value in weights.items()}
     step, bad = _resume(folder / "last.pt", model, average, optimizers), 0
+    _forget_reports(folder / "log.jsonl", step)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     distributed.share_weights(model)
     gradients, update = partial(_gradients, model, loss, schedule.clip), partial(_update, optimizers)
@@ -281,6 +282,17 @@ def _of_this_device(saved: dict, optimizer: torch.optim.Optimizer) -> list[dict]
 def _save(path: Path, state: dict) -> None:
     partial = path.with_suffix(".partial")
     torch.save(state, partial)
+    move(partial, path)
+
+
+def _forget_reports(path: Path, step: int) -> None:
+    """Take out of the log what comes after a step: it will be trained once more."""
+    if distributed.rank() or not path.exists():
+        return
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(kept), encoding="utf-8")
     move(partial, path)
 
 

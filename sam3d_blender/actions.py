@@ -22,7 +22,7 @@ from .scene.reconstruction import Part, is_finished_by_hand, write_reconstructio
 from .selection import current_photo, find_object, found_again
 from .worker.jobs import Job
 
-NOTHING_MADE = "Nothing came of it; mark more of the object, or try another seed."
+NOTHING_MADE = "No shape was found; mark more of the object, or try another seed."
 
 OnProgress = Callable[[Job], None]
 
@@ -128,8 +128,8 @@ def start_reconstruction(replace: bool = False) -> Reconstruction:
     targets = [target for target in targets if target not in done]
     if not targets:
         raise ArtistError(
-            "You have worked on every object since it was made, and no mask has changed; "
-            "mark another one, or press ⟳ (in scripts replace=True) to make all anew."
+            "You have edited every object since it was made, and no mask has changed; mark another one, "
+            "or press ⟳ (in scripts replace=True) to make all again, in place of your edits."
         )
     settings = scene.sam3d
     job = client.reconstruct(
@@ -162,7 +162,7 @@ def _check_shape(prompt: SAM3D_PG_prompt, shape: Shape | None) -> None:
     elif shape is None:
         reason = prompt.message or "No click is on it"
     elif shape.area < masks.SMALLEST_MASK:
-        reason = f"{shape.warning}; remove it, or let overlapping objects share their pixels"
+        reason = f"{shape.warning}; remove it, or turn off Smaller Object Wins in the ▾ menu"
     else:
         return
     raise ArtistError(f"“{prompt.name}” cannot be reconstructed. {reason.rstrip('.')}.")

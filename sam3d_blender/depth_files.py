@@ -1,5 +1,7 @@
 """Depth of the photo from a scanner, a render or another program. Refusals are `ArtistError`s."""
 
+import contextlib
+import os
 from pathlib import Path
 
 import bpy
@@ -22,7 +24,7 @@ def set_depth(path: str | Path) -> None:
     photo = current_photo()
     path = Path(bpy.path.abspath(str(path)))
     _read(path, photo)
-    photo.sam3d.depth_file = str(path)
+    photo.sam3d.depth_file = _from_photo(photo, path)
 
 
 def clear_depth() -> None:
@@ -33,12 +35,25 @@ def clear_depth() -> None:
 def known_depth(photo: bpy.types.Image) -> np.ndarray | None:
     """As `core.depth.check`, of the photo's depth file; None when it has none."""
     told = photo.sam3d.depth_file
-    return _read(Path(bpy.path.abspath(told)), photo) if told else None
+    return _read(_folder(photo) / told, photo) if told else None
 
 
 def focal_length(photo: bpy.types.Image) -> float | None:
     """In pixels, of the lens that the artist gave; None when they gave none."""
     return photo.sam3d.lens / SENSOR_WIDTH * photos.size(photo)[1] if photo.sam3d.lens else None
+
+
+def _folder(photo: bpy.types.Image) -> Path:
+    return Path(bpy.path.abspath(photo.filepath, library=photo.library)).parent
+
+
+def _from_photo(photo: bpy.types.Image, path: Path) -> str:
+    """The path from the photo's folder on, if the preferences want relative ones: Blender keeps track of the
+    photo, but not of files that only an add-on knows."""
+    if photo.filepath and bpy.context.preferences.filepaths.use_relative_paths:
+        with contextlib.suppress(ValueError):  # on Windows another drive is not to be had from here
+            return Path(os.path.relpath(path, _folder(photo))).as_posix()
+    return str(path)
 
 
 def _read(path: Path, photo: bpy.types.Image) -> np.ndarray:
@@ -50,7 +65,7 @@ def _read(path: Path, photo: bpy.types.Image) -> np.ndarray:
             rgba = photos.file_pixels(path)
         except ArtistError as error:
             raise ArtistError(
-                f"“{path.name}” is no .exr of one layer; save the Depth pass alone, or give a .npy."
+                f"“{path.name}” is not an .exr of one layer; save the Depth pass alone, or give a .npy."
             ) from error
         values = depth.from_channels(rgba, path.name)
     elif suffix == ".npy":
@@ -61,5 +76,5 @@ def _read(path: Path, photo: bpy.types.Image) -> np.ndarray:
         if not isinstance(values, np.ndarray):
             raise ArtistError(f"“{path}” holds several arrays; choose a .npy file of one.")
     else:
-        raise ArtistError(f"“{path.name}” is no depth file; choose an .exr or a .npy.")
+        raise ArtistError(f"“{path.name}” is not a depth file; choose an .exr or a .npy.")
     return depth.check(values, photos.size(photo), path.name)

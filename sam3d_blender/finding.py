@@ -77,15 +77,15 @@ def finish_finding() -> list[SAM3D_PG_prompt]:
     return list(photo.prompts)[first:]
 
 
-def keep_proposals(name: str | None = None) -> None:
-    """Make a proposal an object like any other; by default all of them."""
-    for prompt in _proposals(name):
+def keep_proposals(name: str | None = None, every: bool = False) -> None:
+    """Make a proposal, by default the active one, an object like any other. every: all of them."""
+    for prompt in _proposals(name, every):
         prompt.is_proposal = False
 
 
-def drop_proposals(name: str | None = None) -> None:
-    """Take a proposal out of the list; by default all of them."""
-    current_photo().sam3d.remove_prompts([prompt.uuid for prompt in _proposals(name)])
+def drop_proposals(name: str | None = None, every: bool = False) -> None:
+    """Take a proposal, by default the active one, out of the list. every: all of them."""
+    current_photo().sam3d.remove_prompts([prompt.uuid for prompt in _proposals(name, every)])
 
 
 def is_finding() -> bool:
@@ -98,11 +98,11 @@ def cancel() -> None:
         session.cancel(search.job)
 
 
-def _proposals(name: str | None) -> list[SAM3D_PG_prompt]:
-    wanted = [find_object(name)] if name else current_photo().sam3d.prompts
+def _proposals(name: str | None, every: bool) -> list[SAM3D_PG_prompt]:
+    wanted = current_photo().sam3d.prompts if every else [find_object(name)]
     found = [prompt for prompt in wanted if prompt.is_proposal]
     if not found:
-        what = f"“{name}” is no proposal" if name else "There is no proposal"
+        what = "There is no proposal" if every else f"“{wanted[0].name}” is not a proposal"
         raise ArtistError(f"{what}; find objects first.")
     return found
 

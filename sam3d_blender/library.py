@@ -4,7 +4,7 @@ from pathlib import Path
 
 import bpy
 
-from . import session
+from . import actions, marking, session
 from .core.errors import ArtistError
 from .properties import preferences
 from .worker import releases
@@ -22,19 +22,19 @@ def release(name: str = "") -> Release:
     known = {**releases.releases(), **releases.segmenters()}
     name = name or preferences().model
     if name not in known:
-        raise ArtistError(f"“{name}” is no model to be had; name one of {', '.join(known)}.")
+        raise ArtistError(f"“{name}” is not a model to be had; name one of {', '.join(known)}.")
     return known[name]
 
 
 def download(name: str = "") -> Task:
     """Fetch a model and convert it; returns at once, the task goes on. It is chosen once it is there.
 
-    The preferences' token is used for it, and forgotten once it was.
+    The preferences' token is used for it, and forgotten once the model is there.
     """
     if not bpy.app.online_access:
         raise ArtistError(
-            "Downloading needs the internet, and Blender is set to stay offline: "
-            "allow online access in Edit › Preferences › System, or choose a folder of released files."
+            "Downloading needs the internet, and Blender is set to stay offline: allow online access in "
+            "Edit › Preferences › System, start it without --offline-mode, or convert released files."
         )
     return _start(release(name), token=preferences().token.strip())
 
@@ -50,15 +50,17 @@ def convert(source: str | Path, name: str = "") -> Task:
 def remove(name: str = "") -> None:
     """Delete a model from this disk, and what a download left of it."""
     gone = release(name)
-    if is_under_way():
-        raise ArtistError("A model is being made; wait for it, or cancel it first.")
-    session.stop_worker()  # which may have its files open
+    if is_under_way() or actions.is_reconstructing():
+        raise ArtistError("A download or a reconstruction is under way; wait for it, or cancel it first.")
+    session.stop_worker()  # which may have its files open; masks on their way are asked for anew
     try:
         releases.remove(gone)
     except OSError as error:
         raise ArtistError(
             f"{gone.folder} cannot be removed ({error.strerror}); close what uses it, and try again."
         ) from error
+    finally:
+        marking.resume()
 
 
 def is_under_way() -> bool:
@@ -114,7 +116,9 @@ def _local_state(folder: str) -> str:
 def _start(wanted: Release, token: str = "", source: Path | None = None) -> Task:
     global task
     if is_under_way():
-        raise ArtistError("A model is being made already; wait for it, or cancel it first.")
+        raise ArtistError(
+            "A model is being downloaded or converted already; wait for it, or cancel it first."
+        )
     if releases.condition(wanted.folder) not in (Condition.MISSING, Condition.BEGUN):
         raise ArtistError(f"{wanted.title} is on this machine already; remove it first to make it anew.")
     task = releases.obtain(wanted, session.needed_python(), token, source)

@@ -147,7 +147,8 @@ def _object_to_mark(name: str | None) -> SAM3D_PG_prompt:
 def _marked(name: str | None, wait: bool) -> Iterator[SAM3D_PG_prompt]:
     """The object to put clicks on. Its mask is found afterwards; if that fails, all is as it was before."""
     session.client()
-    prompts = current_photo().sam3d
+    image = current_photo()
+    prompts = image.sam3d
     is_new = not prompts.prompts
     prompt = _object_to_mark(name)
     if prompt.is_given:
@@ -158,7 +159,9 @@ def _marked(name: str | None, wait: bool) -> Iterator[SAM3D_PG_prompt]:
     clicks, box = len(prompt.clicks), tuple(prompt.box)
     try:
         yield prompt
-        find_masks(wait)
+        job = None if prompt.is_current else _segment(image, prompt)
+        if job and wait:
+            session.result_of(session.wait(job))
     except ArtistError:
         while len(prompt.clicks) > clicks:
             prompt.clicks.remove(clicks)

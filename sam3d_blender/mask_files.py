@@ -35,8 +35,8 @@ def add_masks(folder: str | Path) -> list[SAM3D_PG_prompt]:
     The photo itself, if it lies there, is left out. Nothing is added when one of the files is no mask.
     """
     folder = Path(bpy.path.abspath(str(folder)))
-    photo = Path(bpy.path.abspath(current_photo().filepath)).resolve()
-    files = [path for path in _image_files(folder) if path.resolve() != photo]
+    photo = current_photo()
+    files = [path for path in _image_files(folder) if not photos.is_file_of(photo, path)]
     if not files:
         raise ArtistError(
             f"There are no image files in “{folder}”; choose a folder with one mask per object."
@@ -57,7 +57,7 @@ def add_index_masks(source: MaskSource) -> list[SAM3D_PG_prompt]:
 def save_masks(folder: str | Path, overwrite: bool = False) -> list[Path]:
     """Write the mask of every object as it shows into a folder, so that `add_masks` reads the same again.
 
-    Each is a PNG of the photo's size, white on black, called as its object, but for letters that files
+    Each is a PNG of the photo's size, white on black, named after its object, but for letters that files
     cannot have. overwrite: files of these names, such as masks saved before, but for the photo.
     """
     image = current_photo()
@@ -76,7 +76,7 @@ def save_masks(folder: str | Path, overwrite: bool = False) -> list[Path]:
         more = f" and {len(present) - 1} more" if present[1:] else ""
         raise ArtistError(
             f"“{present[0].name}”{more} would be replaced in “{folder}”; "
-            "choose another folder, or allow Overwrite."
+            "choose another folder, or turn on Overwrite."
         )
     if any(photos.is_file_of(image, path) for path in present):
         raise ArtistError("One of the masks would replace the photo itself; choose another folder.")

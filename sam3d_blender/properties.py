@@ -24,7 +24,11 @@ ADDON_ID = __package__.rpartition(".")[0] or __package__
 """The extension's root module, under which Blender files its preferences."""
 
 MODELS = (
-    (releases.BUILT_IN, "Mini", "The small model of the add-on: rough forms, quickly, on any machine"),
+    (
+        releases.BUILT_IN,
+        "Mini",
+        "The small model of the add-on: rough shapes of simple objects, quickly, on any machine",
+    ),
     *((name, release.title, release.description) for name, release in releases.releases().items()),
     (releases.LOCAL, "Local Folder", "A model in a folder of your own"),
 )
@@ -32,7 +36,7 @@ MODELS = (
 SEGMENTERS = (
     (
         releases.BEST,
-        "Best There Is",
+        "Best Available",
         "The largest SAM 2.1 on this machine; without one, the embedded segmenter",
     ),
     (releases.EMBEDDED, "Embedded", "The small segmenter of the add-on, which answers clicks on any machine"),
@@ -134,8 +138,8 @@ class SAM3D_PG_prompt(bpy.types.PropertyGroup):
 class SAM3D_PG_photo(bpy.types.PropertyGroup):
     """`Image.sam3d`: the objects pointed out in a photo.
 
-    file_digest: of the photo's file when it was loaded, '' for an image without one; depth_file: see
-    `depth_files.set_depth`, '' to have the depth estimated.
+    file_digest: of the photo's file when it was loaded, '' for an image without one; depth_file: from the
+    photo's folder on, or an absolute path, see `depth_files.set_depth`; '' to have the depth estimated.
     """
 
     prompts: CollectionProperty(type=SAM3D_PG_prompt)
@@ -146,7 +150,7 @@ class SAM3D_PG_photo(bpy.types.PropertyGroup):
         description="Where masks overlap, give the pixels to the smaller object; off: to both",
     )
     file_digest: StringProperty()
-    depth_file: StringProperty(subtype="FILE_PATH")
+    depth_file: StringProperty()
     lens: FloatProperty(
         name="Lens",
         min=0,
@@ -161,10 +165,10 @@ class SAM3D_PG_photo(bpy.types.PropertyGroup):
 
         From then on the photo is saved with the file, also when another one is worked on.
         """
-        number = len(self.prompts) + 1
+        stem, number = (name, 1) if name else ("Object", len(self.prompts))
         while not name or name in self.prompts:
-            name = f"Object {number}"
             number += 1
+            name = f"{stem} {number}"
         colors = {tuple(round(c, 3) for c in prompt.color) for prompt in self.prompts}
         index = 0
         while tuple(round(c, 3) for c in object_color(index)) in colors:
@@ -221,7 +225,10 @@ class SAM3D_PG_scene(bpy.types.PropertyGroup):
         name="Seed", min=0, default=42, description="The same seed and masks give the same objects again"
     )
     preset: EnumProperty(
-        name="Quality", items=PRESETS, default="reference", description="How long the model may take"
+        name="Quality",
+        items=PRESETS,
+        default="reference",
+        description="How many steps the model may take; Mini takes one in each",
     )
     refine_layout: BoolProperty(
         name="Match Masks",
@@ -292,7 +299,7 @@ class Preferences:
     token: StringProperty(
         name="Token",
         subtype="PASSWORD",
-        description="Of your Hugging Face account, to download models that ask for one; forgotten afterwards",
+        description="Of your Hugging Face account, for models that ask for one; forgotten once they are here",
     )
 
 

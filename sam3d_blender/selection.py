@@ -35,6 +35,6 @@ def find_object(name: str | None = None) -> SAM3D_PG_prompt:
         raise ArtistError(f"{len(named)} objects of the photo are called “{name}”; rename all but one.")
     prompt = prompts.active if name is None else next(iter(named), None)
     if prompt is None:
-        wanted = "that object" if name is None else f"“{name}”"
-        raise ArtistError(f"The photo has no object {wanted}; add an object first.")
+        missing = "No object is chosen" if name is None else f"The photo has no object “{name}”"
+        raise ArtistError(f"{missing}; add one first.")
     return prompt

@@ -158,7 +158,7 @@ def describe_failure(error: Exception) -> tuple[ErrorKind, str]:
         )
     if isinstance(error, ImportError):
         return ErrorKind.ENVIRONMENT, (
-            f"The worker's Python lacks something ({words}): repair it in the add-on's preferences."
+            f"The worker's Python lacks something ({words}): press Install Again in the add-on's preferences."
         )
     if isinstance(error, OSError):
         return ErrorKind.ENVIRONMENT, (
@@ -167,5 +167,5 @@ def describe_failure(error: Exception) -> tuple[ErrorKind, str]:
         )
     return ErrorKind.INTERNAL, (
         f"Something went wrong inside the worker ({type(error).__name__}: {words}): "
-        "try again, and report it with the log if it stays."
+        "try again, and report what the system console shows if it stays."
     )

@@ -98,7 +98,7 @@ def check(mask: np.ndarray, photo_size: tuple[int, int], name: str) -> None:
     if covered < SMALLEST_MASK:
         raise ArtistError(
             f"Mask “{name}” covers {covered} pixels, an object needs at least {SMALLEST_MASK}; "
-            "make the object white, or opaque on a transparent ground."
+            "make the object white, or opaque on a transparent background."
         )
     if covered == mask.size:
         raise ArtistError(
@@ -113,7 +113,7 @@ def warning(mask: np.ndarray, whole: np.ndarray) -> str:
     """
     area = int(np.count_nonzero(mask))
     if area < SMALLEST_MASK:
-        return f"Smaller objects cover it but for {area} pixels" if whole.any() else "Its mask is empty"
+        return f"Smaller objects take all but {area} of its pixels" if whole.any() else "Its mask is empty"
     sentences = []
     if mask[[0, -1]].any() or mask[:, [0, -1]].any():
         sentences.append("Touches the edge of the photo; what lies beyond will be guessed.")

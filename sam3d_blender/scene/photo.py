@@ -88,8 +88,8 @@ def trouble(image: bpy.types.Image) -> str:
             "or choose File › External Data › Find Missing Files."
         )
     return (
-        f"“{image.name}” is no single picture that Blender can read: it may be cut off, or an EXR of "
-        "several layers as Cryptomatte is; save it as PNG or JPEG and load that."
+        f"Blender cannot read “{image.name}” as one picture: it may be cut off, or an EXR of several layers "
+        "as Cryptomatte is; save it as PNG or JPEG and load that."
     )
 
 

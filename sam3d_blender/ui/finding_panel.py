@@ -1,15 +1,15 @@
 """The panel that proposes objects, and its operators."""
 
 import bpy
-from bpy.props import StringProperty
+from bpy.props import BoolProperty, StringProperty
 
 from .. import finding
-from .operators import Action, NeedsPhoto, RunsJob
+from .operators import Action, NeedsPhoto, RunsJob, object_name
 from .panels import CATEGORY, draw_progress, draw_sentence
 
 
 class SAM3D_OT_find_objects(NeedsPhoto, RunsJob, bpy.types.Operator):
-    """Propose masks for all objects of the photo; with a text, for every one of what it names (SAM 3 only)"""
+    """Propose a mask for every object of the photo; with a text, for every one that it names (SAM 3 only)"""
 
     bl_idname = "sam3d.find_objects"
     bl_label = "Find Objects"
@@ -26,10 +26,8 @@ class SAM3D_OT_find_objects(NeedsPhoto, RunsJob, bpy.types.Operator):
         finding.finish_finding()
 
 
-def proposal_name() -> StringProperty:
-    return StringProperty(
-        name="Object", description="Name of the proposal; empty for all", options={"SKIP_SAVE"}
-    )
+def every_proposal() -> BoolProperty:
+    return BoolProperty(name="All", description="Every proposal, not one alone", options={"SKIP_SAVE"})
 
 
 class SAM3D_OT_keep_proposals(NeedsPhoto, Action, bpy.types.Operator):
@@ -38,10 +36,11 @@ class SAM3D_OT_keep_proposals(NeedsPhoto, Action, bpy.types.Operator):
     bl_idname = "sam3d.keep_proposals"
     bl_label = "Keep"
 
-    object: proposal_name()
+    object: object_name()
+    every: every_proposal()
 
     def act(self, context):
-        finding.keep_proposals(self.object or None)
+        finding.keep_proposals(self.object or None, self.every)
 
 
 class SAM3D_OT_drop_proposals(NeedsPhoto, Action, bpy.types.Operator):
@@ -50,14 +49,15 @@ class SAM3D_OT_drop_proposals(NeedsPhoto, Action, bpy.types.Operator):
     bl_idname = "sam3d.drop_proposals"
     bl_label = "Drop"
 
-    object: proposal_name()
+    object: object_name()
+    every: every_proposal()
 
     def act(self, context):
-        finding.drop_proposals(self.object or None)
+        finding.drop_proposals(self.object or None, self.every)
 
 
 class SAM3D_OT_cancel_finding(bpy.types.Operator):
-    """Give up looking for objects; the list stays as it is"""
+    """Stop looking for objects; the list stays as it is"""
 
     bl_idname = "sam3d.cancel_finding"
     bl_label = "Cancel"
@@ -99,11 +99,11 @@ def draw_proposals(layout, photo) -> None:
     layout.label(text=f"{count} proposed" if count > 1 else "1 proposed")
     if photo.active and photo.active.is_proposal:
         row = layout.row(align=True)
-        row.operator("sam3d.keep_proposals", icon="CHECKMARK").object = photo.active.name
-        row.operator("sam3d.drop_proposals", icon="X").object = photo.active.name
+        row.operator("sam3d.keep_proposals", icon="CHECKMARK")
+        row.operator("sam3d.drop_proposals", icon="X")
     row = layout.row(align=True)
-    row.operator("sam3d.keep_proposals", text="Keep All")
-    row.operator("sam3d.drop_proposals", text="Drop All")
+    row.operator("sam3d.keep_proposals", text="Keep All").every = True
+    row.operator("sam3d.drop_proposals", text="Drop All").every = True
 
 
 class SAM3D_PT_image_find(FindPanel, bpy.types.Panel):

@@ -34,7 +34,7 @@ class SAM3D_OT_add_click(NeedsPhoto, Action, bpy.types.Operator):
 
 
 class SAM3D_OT_remove_click(NeedsPhoto, Action, bpy.types.Operator):
-    """Take back a click, the last one unless told otherwise"""
+    """Take back a click, by default the last one"""
 
     bl_idname = "sam3d.remove_click"
     bl_label = "Remove Click"
@@ -96,7 +96,7 @@ def _places(stroke: str) -> list[tuple[float, float]]:
     except ValueError:
         places = []
     if not places:
-        raise ArtistError(f"“{stroke}” is no stroke; give its places as “x,y x,y x,y”.")
+        raise ArtistError(f"“{stroke}” is not a stroke; give its places as “x,y x,y x,y”.")
     return places
 
 
@@ -166,7 +166,7 @@ class SAM3D_OT_add_masks(NeedsPhoto, PicksFolder, Action, bpy.types.Operator):
 
 
 class SAM3D_OT_save_masks(NeedsPhoto, PicksFolder, Action, bpy.types.Operator):
-    """Write the mask of every object into a folder, one PNG each, called as the object"""
+    """Write the mask of every object into a folder, one PNG each, named after the object"""
 
     bl_idname = "sam3d.save_masks"
     bl_label = "Save Masks"

@@ -37,7 +37,7 @@ class SAM3D_OT_download_model(bpy.types.Operator):
 
 
 class SAM3D_OT_convert_model(bpy.types.Operator):
-    """Make a model of a folder of released files; the folder stays as it is"""
+    """Convert a folder of released files into a model; the folder stays as it is"""
 
     bl_idname = "sam3d.convert_model"
     bl_label = "Convert"
@@ -74,7 +74,7 @@ class SAM3D_OT_remove_model(Action, bpy.types.Operator):
 
 
 class SAM3D_OT_cancel_model(bpy.types.Operator):
-    """Give up the download or conversion; what has been fetched is kept for the next one"""
+    """Stop the download or conversion; what has been fetched is kept for the next one"""
 
     bl_idname = "sam3d.cancel_model"
     bl_label = "Cancel"

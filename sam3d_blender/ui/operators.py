@@ -6,7 +6,7 @@ from typing import ClassVar
 import bpy
 from bpy.props import BoolProperty, StringProperty
 
-from .. import actions, depth_files, installation, session
+from .. import actions, depth_files, installation, mask_files, session
 from ..core.errors import ArtistError
 from ..scene import photo as photos
 from ..worker import environment
@@ -15,7 +15,7 @@ from ..worker.task import Task
 from . import pointer
 from .panels import draw_sentence
 
-IMAGE_FILES = "*.png;*.jpg;*.jpeg;*.webp;*.tif;*.tiff;*.bmp;*.exr"
+IMAGE_FILES = ";".join(f"*{suffix}" for suffix in mask_files.IMAGE_SUFFIXES)
 
 
 def object_name() -> StringProperty:
@@ -153,8 +153,7 @@ class SAM3D_OT_remove_object(NeedsPhoto, Action, bpy.types.Operator):
 
 
 class SAM3D_OT_set_depth(NeedsPhoto, PicksFile, Action, bpy.types.Operator):
-    """Place and shape objects by the depth in a file: an EXR such as Blender's Depth pass, or a .npy of depth
-    or of points from a scanner"""
+    """Shape and place objects by depth from a file: an EXR such as a Depth pass, a .npy of depth or points"""
 
     bl_idname = "sam3d.set_depth"
     bl_label = "Depth from File"
@@ -183,13 +182,13 @@ class SAM3D_OT_reconstruct(NeedsPhoto, RunsJob, bpy.types.Operator):
 
     replace: BoolProperty(
         name="Replace Edited",
-        description="Also renew objects of an earlier run that you have worked on",
+        description="Also make again what you have edited, and put it in place of your edits",
         options={"SKIP_SAVE"},
     )
 
     @classmethod
     def description(cls, context, properties):
-        return "Make every object anew, also those that you have worked on" if properties.replace else ""
+        return "Make every object again, and overwrite what you have edited" if properties.replace else ""
 
     def act(self, context):
         actions.reconstruct(self.replace)
@@ -204,13 +203,15 @@ class SAM3D_OT_reconstruct(NeedsPhoto, RunsJob, bpy.types.Operator):
 
     def _say_what_is_not_new(self):
         if actions.reconstruction.kept:
-            self.report({"INFO"}, f"Kept as you have edited them: {', '.join(actions.reconstruction.kept)}")
+            self.report(
+                {"INFO"}, f"Not made again, as you have edited them: {', '.join(actions.reconstruction.kept)}"
+            )
         for name in actions.reconstruction.empty:
             self.report({"WARNING"}, f"{name}: {actions.NOTHING_MADE}")
 
 
 class SAM3D_OT_cancel(bpy.types.Operator):
-    """Give up the reconstruction under way; nothing in the scene changes"""
+    """Stop the reconstruction under way; nothing in the scene changes"""
 
     bl_idname = "sam3d.cancel"
     bl_label = "Cancel"
@@ -271,7 +272,7 @@ class SAM3D_OT_use_python(bpy.types.Operator):
 
 
 class SAM3D_OT_cancel_installation(bpy.types.Operator):
-    """Give up the installation; an environment that was there before stays"""
+    """Stop the installation; an environment that was there before stays"""
 
     bl_idname = "sam3d.cancel_installation"
     bl_label = "Cancel"

@@ -83,11 +83,10 @@ def draw_installation(layout, width: int = 36) -> None:
         layout.progress(factor=task.fraction, text=progress_text(task.message, task.elapsed))
         layout.operator("sam3d.cancel_installation", icon="X")
         return
-    state = environment.check()
-    draw_sentence(layout, state.reason, width)
+    draw_sentence(layout, installation.state(), width)
     if task:
         draw_sentence(layout, task.error or task.message, width)
-    is_there = state.condition != environment.Condition.MISSING
+    is_there = environment.check().condition != environment.Condition.MISSING
     layout.operator(
         "sam3d.install_environment", text="Install Again" if is_there else "Install", icon="IMPORT"
     )

@@ -96,7 +96,7 @@ class PhotoPanel:
             layout.separator()
         layout.template_ID(settings, "photo", open="sam3d.load_photo")
         if settings.photo is None:
-            layout.label(text="Load a photo, then click its objects", icon="INFO")
+            draw_sentence(layout, "Load a photo, then mark its objects in the Image Editor", icon="INFO")
             return
         draw_trouble(layout, settings.photo)
         draw_objects(layout, settings.photo.sam3d)
@@ -149,7 +149,7 @@ def draw_active(layout, photo) -> None:
         return
     column = layout.column(align=True)
     if prompt.is_given:
-        column.label(text="Given mask")
+        column.label(text="Mask from an image")
     if prompt.clicks:
         row = column.row()
         row.label(text=f"Clicks: {len(prompt.clicks)}")
@@ -160,13 +160,13 @@ def draw_active(layout, photo) -> None:
         row.operator("sam3d.remove_box", text="", icon="X", emboss=False)
     if prompt.is_brushed:
         row = column.row()
-        row.label(text="Brushed by hand")
+        row.label(text="Brush strokes")
         row.operator("sam3d.clear_brush", text="", icon="X", emboss=False)
     shape = photo.shapes().get(prompt.uuid)
     if shape:
         column.label(text=f"{shape.area:,} pixels".replace(",", " "))
         if shape.given_away:
-            column.label(text=f"{shape.given_away:,} more left to smaller objects".replace(",", " "))
+            column.label(text=f"{shape.given_away:,} pixels given to smaller objects".replace(",", " "))
     if prompt.message:
         draw_sentence(layout, prompt.message, icon="ERROR")
     elif shape and shape.warning:

@@ -20,7 +20,11 @@ def draw_segmenter(layout, preferences) -> None:
         used = releases.size(release.folder) / GIGABYTE
         draw_sentence(layout, f"{release.title} is ready: {used:.2f} GB in {release.folder}.", WIDTH)
     else:
-        draw_sentence(layout, "It is not on this machine yet; until it is, the embedded one is used.", WIDTH)
+        draw_sentence(
+            layout,
+            f"{release.title} is not on this machine yet; until it is, the embedded one is used.",
+            WIDTH,
+        )
         draw_weights(layout, release)
         if any(weights.gated for weights in release.weights):
             layout.prop(preferences, "token")

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import shutil
+import sys
 import tempfile
 import time
 from collections import deque
@@ -243,14 +244,14 @@ class WorkerClient:
         if self._failed_starts >= MOST_FAILED_STARTS:
             return (
                 f"The worker stopped {self._failed_starts} times in a row while starting: "
-                "repair its Python in the add-on's preferences."
+                "press Install Again in the add-on's preferences."
             )
         try:
             self._process = WorkerProcess(self._arguments, self._package_root, self._variables)
         except OSError as error:
             return (
                 f"The worker's Python {self._arguments[0]} cannot be started ({error.strerror}): "
-                "install or repair it in the add-on's preferences."
+                "install it again, or choose another, in the add-on's preferences."
             )
         self._is_ready = False
         return None
@@ -324,7 +325,7 @@ class WorkerClient:
         elif job:
             sentence = (
                 f"The worker stopped while starting ({reason}): "
-                "repair its Python in the add-on's preferences."
+                "press Install Again in the add-on's preferences."
             )
             self._fail(job, ErrorKind.ENVIRONMENT, sentence)
 
@@ -338,6 +339,8 @@ class WorkerClient:
         self._is_ready = False
 
     def _fail(self, job: Job, kind: ErrorKind, sentence: str) -> None:
+        if kind is ErrorKind.INTERNAL:
+            print(*self.log, sep="\n", file=sys.stderr)  # which the sentence speaks of
         job.kind, job.error = kind, sentence
         self._end(job, JobState.FAILED, sentence)
 

@@ -74,7 +74,7 @@ class Plan:
     @property
     def sentence(self) -> str:
         return (
-            f"PyTorch for {self.backend} and its companions, about {self.size / GIGABYTE:.1f} GB, "
+            f"PyTorch for {self.backend} and what it needs, about {self.size / GIGABYTE:.1f} GB, "
             f"will be downloaded from pytorch.org and pypi.org into {self.folder}."
         )
 
@@ -120,15 +120,19 @@ def check(folder: Path | None = None) -> Check:
         marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
         device, requirements = marker["device"], marker["requirements"]
     except (OSError, ValueError, KeyError, TypeError):
-        return Check(Condition.BROKEN, f"The Python environment in {folder} is incomplete: repair it.")
+        return Check(
+            Condition.BROKEN, f"The Python environment in {folder} is incomplete: press Install Again."
+        )
     if not python_in(folder).exists() or not _base_python_folder(folder).exists():
         return Check(
             Condition.BROKEN,
             f"The Python that the environment in {folder} was made with is gone, "
-            "perhaps with the Blender that it belonged to: repair it.",
+            "perhaps with the Blender that it belonged to: press Install Again.",
         )
     if requirements != REQUIREMENTS.read_text(encoding="utf-8"):
-        return Check(Condition.OUTDATED, "The Python environment was made for another version: update it.")
+        return Check(
+            Condition.OUTDATED, "The Python environment was made for another version: press Install Again."
+        )
     return Check(Condition.READY, f"The Python environment is ready and runs on {device}.", device)
 
 
@@ -172,8 +176,8 @@ def install(
 
 def _refuse_offline() -> None:
     raise TaskError(
-        "Installing needs the internet, and Blender is set to stay offline: "
-        "allow online access in Edit › Preferences › System, or use a Python of your own."
+        "Installing needs the internet, and Blender is set to stay offline: allow online access in Edit › "
+        "Preferences › System, start it without --offline-mode, or use a Python of your own."
     )
 
 
@@ -307,24 +311,22 @@ def _check_python(task: Task, python: Path) -> str:
     try:
         return _examine(task, str(python))
     except OSError as error:
-        raise TaskError(
-            f"{python} cannot be run ({error.strerror}): choose a Python's own program."
-        ) from error
+        raise TaskError(f"{python} cannot be run ({error.strerror}): choose a Python executable.") from error
     except CommandError as error:
-        raise TaskError(f"{python} does not act like a Python: choose a Python's own program.") from error
+        raise TaskError(f"{python} does not act like a Python: choose a Python executable.") from error
 
 
 def _refuse(problem: str | None) -> None:
     """Raise TaskError if the doctor has found a problem of this machine."""
     if problem:
-        raise TaskError(f"The model cannot run here because {problem}: mend that and try again.")
+        raise TaskError(f"The model cannot run here because {problem}: fix that and try again.")
 
 
 def _examine(task: Task, python: str) -> str:
     """The name of the device that the model would run on; raises TaskError when the Python is not fit."""
     problem, device = _diagnose(task, python)
     if problem:
-        raise TaskError(f"{python} cannot run the model because {problem}: mend it or choose another one.")
+        raise TaskError(f"{python} cannot run the model because {problem}: fix that or choose another one.")
     return device
 
 

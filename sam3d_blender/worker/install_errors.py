@@ -54,4 +54,6 @@ def explain(output: str) -> str:
         if any(sign in lowered for sign in signs.split("|")):
             return sentence
     last = next((line.strip() for line in reversed(output.splitlines()) if line.strip()), "no reason given")
-    return f"The installation failed ({last}): try again, and report it with the log if it stays."
+    return (
+        f"The installation failed ({last}): try again, and report what the system console shows if it stays."
+    )

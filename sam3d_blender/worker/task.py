@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -136,8 +137,13 @@ class Task:
             state, message = JobState.FAILED, self.error
         except Exception as error:  # in a thread nobody else would hear of it
             self.log.extend(traceback.format_exc().splitlines())
-            self.error = f"Something went wrong ({type(error).__name__}: {error}): report it with the log."
+            self.error = (
+                f"Something went wrong ({type(error).__name__}: {error}): "
+                "report it with what the system console shows."
+            )
             state, message = JobState.FAILED, self.error
+        if state is JobState.FAILED:
+            print(*self.log, sep="\n", file=sys.stderr)
         self.message = message
         self._ended = time.monotonic()
         self.state = state

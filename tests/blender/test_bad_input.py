@@ -66,7 +66,7 @@ def test_clicks_that_all_exclude(photo):
 def test_a_box_or_a_stroke_outside_the_photo(photo):
     assert "128 × 96" in refusal(bpy.ops.sam3d.set_box, box=(200, 10, 300, 50))
     assert "128 × 96" in refusal(bpy.ops.sam3d.brush, stroke="-40,10", radius=5)
-    assert "“7 8” is no stroke" in refusal(bpy.ops.sam3d.brush, stroke="7 8", radius=5)
+    assert "“7 8” is not a stroke" in refusal(bpy.ops.sam3d.brush, stroke="7 8", radius=5)
     assert not photo.sam3d.prompts
 
 

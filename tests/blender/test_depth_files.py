@@ -54,6 +54,36 @@ def test_objects_stand_at_the_depth_that_is_given_until_it_is_removed(photo, tmp
     assert distance() == pytest.approx(DEPTH, abs=1e-4)
 
 
+def test_a_depth_file_is_found_wherever_the_photo_and_the_scene_have_gone(
+    sam3d, photo_file, mask_file, tmp_path
+):
+    project = tmp_path / "project"
+    (project / "scans").mkdir(parents=True)
+    np.save(project / "scans" / "depth.npy", np.full((HEIGHT, WIDTH), 7.0))
+    (project / "desk.png").write_bytes(photo_file.read_bytes())
+    bpy.ops.wm.save_as_mainfile(filepath=str(project / "scene.blend"))
+    bpy.ops.sam3d.load_photo(filepath=str(project / "desk.png"))
+    bpy.ops.sam3d.add_mask(filepath=str(mask_file))
+    bpy.ops.sam3d.set_depth(filepath=str(project / "scans" / "depth.npy"))
+    assert bpy.context.scene.sam3d.photo.sam3d.depth_file == "scans/depth.npy"
+    (project / "later").mkdir()
+    bpy.ops.wm.save_as_mainfile(filepath=str(project / "later" / "scene.blend"))
+    project.rename(tmp_path / "moved")
+    bpy.ops.wm.open_mainfile(filepath=str(tmp_path / "moved" / "later" / "scene.blend"))
+    assert distance() == pytest.approx(7.0, abs=1e-4)
+
+
+def test_a_depth_file_of_a_file_without_relative_paths_is_kept_whole(photo, tmp_path):
+    np.save(tmp_path / "depth.npy", np.full((HEIGHT, WIDTH), 7.0))
+    bpy.context.preferences.filepaths.use_relative_paths = False
+    try:
+        bpy.ops.sam3d.set_depth(filepath=str(tmp_path / "depth.npy"))
+    finally:
+        bpy.context.preferences.filepaths.use_relative_paths = True
+    assert photo.sam3d.depth_file == str(tmp_path / "depth.npy")
+    assert distance() == pytest.approx(7.0, abs=1e-4)
+
+
 @pytest.mark.parametrize("size", [(96, 128), (128, 96)])
 def test_the_lens_that_is_given_is_the_cameras(sam3d, tmp_path, size):
     pictures.write(tmp_path / "photo.png", np.full((*size, 3), 0.5, np.float32))
@@ -99,7 +129,7 @@ def test_what_a_depth_file_holds_now_counts_also_while_blender_shows_it(sam3d, p
         ("broken.npy", "cannot be read"),
         ("empty.npy", "cannot be read"),
         ("several.npy", "several arrays"),
-        ("broken.exr", "no .exr of one layer"),
+        ("broken.exr", "not an .exr of one layer"),
         ("depth.png", "choose an .exr or a .npy"),
         ("high.npy", "this very picture"),
     ],
@@ -115,7 +145,7 @@ def test_a_file_that_is_no_depth_of_the_photo_is_refused_and_the_last_one_stays(
     bpy.ops.sam3d.set_depth(filepath=str(tmp_path / "depth.npy"))
     with pytest.raises(RuntimeError, match=words):
         bpy.ops.sam3d.set_depth(filepath=str(tmp_path / name))
-    assert photo.sam3d.depth_file == str(tmp_path / "depth.npy")
+    assert photo.sam3d.depth_file == "depth.npy"
 
 
 def test_a_depth_file_that_is_gone_by_then_is_named(photo, tmp_path):

@@ -66,10 +66,23 @@ def test_only_what_is_kept_is_reconstructed(photo):
 
 def test_all_are_kept_or_dropped_at_once(photo):
     bpy.ops.sam3d.find_objects()
-    bpy.ops.sam3d.keep_proposals()
+    bpy.ops.sam3d.keep_proposals(every=True)
     assert len(names(photo, proposed=False)) == 4
-    assert "no proposal" in refusal(bpy.ops.sam3d.drop_proposals)
+    assert "no proposal" in refusal(bpy.ops.sam3d.drop_proposals, every=True)
+    assert "“Object 1” is not a proposal" in refusal(bpy.ops.sam3d.drop_proposals)
     assert len(photo.prompts) == 4
+
+
+def test_the_active_proposal_is_kept_or_dropped_whatever_it_is_called(photo):
+    bpy.ops.sam3d.find_objects()
+    for prompt in photo.prompts:
+        prompt.name = ""
+    photo.active_index = 1
+    dropped = photo.active.uuid
+    bpy.ops.sam3d.drop_proposals()
+    bpy.ops.sam3d.keep_proposals()
+    assert len(photo.prompts) == 3 and dropped not in {prompt.uuid for prompt in photo.prompts}
+    assert len(names(photo, proposed=False)) == 1
 
 
 def test_dropping_proposals_leaves_an_object_of_the_same_name(photo):
@@ -77,7 +90,7 @@ def test_dropping_proposals_leaves_an_object_of_the_same_name(photo):
     bpy.ops.sam3d.find_objects()
     for prompt in photo.prompts:
         prompt.name = "cup"
-    bpy.ops.sam3d.drop_proposals()
+    bpy.ops.sam3d.drop_proposals(every=True)
     assert [prompt.is_proposal for prompt in photo.prompts] == [False]
 
 
@@ -98,7 +111,7 @@ def test_a_proposal_takes_no_pixels_from_an_object(photo):
     before = photo.shapes()[photo.prompts[whole].uuid].area
     bpy.ops.sam3d.find_objects()
     assert photo.shapes()[photo.prompts[whole].uuid].area == before
-    bpy.ops.sam3d.keep_proposals()
+    bpy.ops.sam3d.keep_proposals(every=True)
     assert photo.shapes()[photo.prompts[whole].uuid].area < before
 
 

@@ -76,6 +76,17 @@ def test_no_worker_starts_while_its_python_is_replaced(sam3d, monkeypatch):
     assert session.needed_python() == private
 
 
+def test_masks_on_their_way_are_asked_for_anew_when_an_installation_is_over(sam3d, monkeypatch):
+    asked = []
+    monkeypatch.setattr(sam3d("marking"), "resume", lambda: asked.append(True))
+    environment = sam3d("worker.environment")
+    monkeypatch.setattr(environment, "install", lambda online: sam3d("worker.task").Task(lambda task: None))
+    task = sam3d("installation").install_environment()
+    assert not asked
+    sam3d("session").wait(task)
+    assert asked == [True]
+
+
 def _until_cancelled(task):
     while True:
         time.sleep(0.01)

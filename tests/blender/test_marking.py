@@ -49,6 +49,37 @@ def test_a_given_mask_is_corrected_by_the_brush(photo, mask_file, mask_of):
     assert photo.sam3d.prompts["lamp"].is_given
 
 
+def test_a_click_does_not_depend_on_the_masks_of_other_objects(sam3d, photo, mask_of, monkeypatch):
+    bpy.ops.sam3d.add_object(name="cup")
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    cup = photo.sam3d.prompts["cup"]
+    cup.mask_key = "of other clicks"  # as after an undo whose mask is still on its way
+    segment = sam3d("marking")._segment
+
+    def refused_for_the_cup(image, prompt):
+        if prompt.name == "cup":
+            raise sam3d("core.errors").ArtistError("not now")
+        return segment(image, prompt)
+
+    monkeypatch.setattr(sam3d("marking"), "_segment", refused_for_the_cup)
+    bpy.ops.sam3d.add_object(name="lamp")
+    bpy.ops.sam3d.add_click(x=80, y=40)
+    assert len(photo.sam3d.prompts["lamp"].clicks) == 1 and mask_of("lamp")[40, 80]
+
+
+def test_objects_of_one_name_are_numbered_by_it(photo):
+    made = [bpy.ops.sam3d.add_object(name="mug") and photo.sam3d.active.name for _ in range(3)]
+    assert made == ["mug", "mug 2", "mug 3"]
+    bpy.ops.sam3d.add_object()
+    assert photo.sam3d.active.name == "Object 4"
+    with pytest.raises(RuntimeError, match="no object “jug”; add one first"):
+        bpy.ops.sam3d.remove_object(object="jug")
+    for _ in range(4):
+        bpy.ops.sam3d.remove_object()
+    with pytest.raises(RuntimeError, match="No object is chosen; add one first"):
+        bpy.ops.sam3d.remove_object()
+
+
 def test_operators_and_functions_do_the_same(sam3d, photo, mask_of):
     marking = sam3d("marking")
     bpy.ops.sam3d.add_object(name="by operator")
@@ -81,7 +112,7 @@ def test_an_object_hidden_by_another_is_refused_in_words(photo):
     for name in ("cup", "mug"):
         bpy.ops.sam3d.add_object(name=name)
         bpy.ops.sam3d.add_click(x=40, y=40)
-    with pytest.raises(RuntimeError, match=r"“cup” cannot be reconstructed\. Smaller objects cover it"):
+    with pytest.raises(RuntimeError, match=r"“cup” cannot be reconstructed\. Smaller objects take all but"):
         bpy.ops.sam3d.reconstruct()
 
 

@@ -1,6 +1,7 @@
 """The choice of the model: what the preferences offer, and how getting one ends."""
 
 import functools
+import os
 import time
 
 import bpy
@@ -118,10 +119,12 @@ def test_offline_nothing_is_fetched(models, preferences):
 
 
 def test_what_is_no_model_is_refused(models):
-    assert "“moon” is no model to be had" in refusal(bpy.ops.sam3d.download_model, model="moon")
+    assert "“moon” is not a model to be had" in refusal(bpy.ops.sam3d.download_model, model="moon")
 
 
-def test_a_python_is_kept_in_the_preferences_unless_it_is_refused(models, preferences, tmp_path):
+def test_a_python_is_kept_in_the_preferences_once_it_has_proved_fit(
+    models, preferences, tmp_path, monkeypatch
+):
     task = models("library").convert(tmp_path / "slow")
     assert "wait for it" in refusal(bpy.ops.sam3d.use_python, filepath="/nowhere/python")
     assert preferences.python == ""
@@ -129,8 +132,31 @@ def test_a_python_is_kept_in_the_preferences_unless_it_is_refused(models, prefer
     task.wait()
     bpy.context.preferences.is_dirty = False
     assert "/nowhere/python" in refusal(bpy.ops.sam3d.use_python, filepath="/nowhere/python")
-    assert preferences.python == "/nowhere/python" and bpy.context.preferences.is_dirty
+    assert preferences.python == "" and not bpy.context.preferences.is_dirty
+    fit = os.environ["SAM3D_PYTHON"]
+    assert bpy.ops.sam3d.use_python(filepath=fit) == {"FINISHED"}
+    assert preferences.python == fit and bpy.context.preferences.is_dirty
+    assert models("installation").state() == f"The model runs in {fit}."
     preferences.property_unset("python")
+    monkeypatch.delenv("SAM3D_PYTHON")
+    assert models("installation").state() == "The Python environment is not installed yet."
+
+
+def test_no_model_is_removed_beside_a_reconstruction_and_masks_on_their_way_are_asked_for_anew(
+    models, photo_file, monkeypatch
+):
+    asked = []
+    monkeypatch.setattr(models("marking"), "resume", lambda: asked.append(True))
+    bpy.ops.sam3d.load_photo(filepath=str(photo_file))
+    bpy.ops.sam3d.add_click(x=30, y=40)
+    bpy.context.scene.sam3d.seed = 99
+    asked.clear()
+    job = models("actions").start_reconstruction().job
+    assert "reconstruction is under way" in refusal(bpy.ops.sam3d.remove_model, model="sam-3d-objects")
+    assert not job.is_over and not asked
+    models("actions").cancel()
+    models("session").wait(job)
+    assert bpy.ops.sam3d.remove_model(model="sam-3d-objects") == {"FINISHED"} and asked
 
 
 def test_progress_is_shown_and_can_be_cancelled(models, preferences, tmp_path):

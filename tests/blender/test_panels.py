@@ -42,7 +42,7 @@ def drawn(sam3d):
 
 
 def test_without_a_photo_the_panel_says_what_to_do(drawn):
-    assert "Load a photo, then click its objects" in drawn("PhotoPanel")
+    assert "mark its objects in the Image Editor" in " ".join(drawn("PhotoPanel"))
 
 
 def test_without_a_python_the_panel_offers_to_install_one(sam3d, drawn, monkeypatch):
@@ -60,14 +60,14 @@ def test_clicks_of_the_active_object_are_counted(photo, drawn):
 
 def test_a_mask_from_a_file_is_told_apart(photo, drawn, mask_file):
     bpy.ops.sam3d.add_mask(filepath=str(mask_file))
-    assert "Given mask" in drawn("PhotoPanel")
+    assert "Mask from an image" in drawn("PhotoPanel")
 
 
 def test_what_the_mask_is_made_of_can_be_taken_away(photo, drawn):
     bpy.ops.sam3d.set_box(box=(20, 30, 50, 50))
     bpy.ops.sam3d.brush(stroke="70,70", radius=6)
     notes = drawn("PhotoPanel")
-    assert {"Box", "operator sam3d.remove_box", "Brushed by hand", "operator sam3d.clear_brush"} <= set(notes)
+    assert {"Box", "operator sam3d.remove_box", "Brush strokes", "operator sam3d.clear_brush"} <= set(notes)
 
 
 def test_a_poor_mask_is_warned_of(photo, drawn):
@@ -81,7 +81,7 @@ def test_what_an_object_leaves_to_smaller_ones_is_said(photo, drawn):
     bpy.ops.sam3d.add_object(name="cup")
     bpy.ops.sam3d.set_box(box=(10, 10, 40, 80))
     photo.sam3d.active_index = 0
-    assert {"4 900 pixels", "2 100 more left to smaller objects"} <= set(drawn("PhotoPanel"))
+    assert {"4 900 pixels", "2 100 pixels given to smaller objects"} <= set(drawn("PhotoPanel"))
 
 
 def test_a_photo_that_changed_on_disk_can_be_loaded_again(photo, photo_file, drawn):

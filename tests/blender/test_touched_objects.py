@@ -120,7 +120,7 @@ def test_what_the_artist_did_is_noticed_and_kept(sam3d, cup, edit):
     edit(cup)
     assert touched.is_touched(cup)
     kept = touched.fingerprint(cup)
-    with pytest.raises(RuntimeError, match="worked on every object"):
+    with pytest.raises(RuntimeError, match="edited every object"):
         bpy.ops.sam3d.reconstruct()
     bpy.context.scene.sam3d.photo.sam3d.prompts["cup"].clicks[0].x = 80
     bpy.ops.sam3d.reconstruct()
@@ -134,7 +134,7 @@ def test_an_edited_object_is_not_made_again_beside_a_new_one(sam3d, cup, capfd):
     bpy.ops.sam3d.add_click(x=32, y=40)  # takes pixels from the cup, whose own mask stays what it was
     bpy.ops.sam3d.reconstruct()
     assert meshes() == ["cup", "lid"]
-    assert "Kept as you have edited them: cup" in capfd.readouterr().out
+    assert "Not made again, as you have edited them: cup" in capfd.readouterr().out
 
 
 def test_a_copy_of_the_photo_leaves_what_the_photo_made_alone(cup):

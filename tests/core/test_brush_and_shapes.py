@@ -85,7 +85,7 @@ def test_one_of_two_equal_masks_is_hidden_and_says_so():
     twice = Marked(masks.pack(square(10, 10, 12)), "", "")
     first, second = shape_of(twice, twice)
     assert (first.area, second.area) == (0, 144)
-    assert "Smaller objects cover it" in first.warning
+    assert "Smaller objects take all but" in first.warning
     assert first.bounds == second.bounds == (10, 10, 22, 22)
 
 

@@ -198,12 +198,13 @@ def test_worker_killed_between_jobs_is_started_again(client):
         ("bug", ErrorKind.INTERNAL, "ZeroDivisionError: division by zero"),
     ],
 )
-def test_error_reaches_the_artist_in_one_sentence_and_the_worker_lives(client, name, kind, words):
+def test_error_reaches_the_artist_in_one_sentence_and_the_worker_lives(client, name, kind, words, capsys):
     pid = worker_pid(client)
     job = client.wait(client.load_photo(Path(f"/somewhere/{name}.png")))
     assert job.state is JobState.FAILED and job.kind is kind and words in job.error and "\n" not in job.error
     assert worker_pid(client) == pid
     assert (kind is ErrorKind.USER) == (not any("Traceback" in line for line in client.log))
+    assert (kind is ErrorKind.INTERNAL) == ("Traceback" in capsys.readouterr().err)
 
 
 def test_prints_of_libraries_go_to_the_log(client):

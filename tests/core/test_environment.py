@@ -133,7 +133,7 @@ def test_damaged_environment_is_broken(folder, harm):
         environment.python_in(folder).unlink()
     if harm == "no base":
         (folder / "pyvenv.cfg").write_text("home = /Applications/Blender 4.2 that was removed\n")
-    assert check(folder).condition is Condition.BROKEN and "repair" in check(folder).reason
+    assert check(folder).condition is Condition.BROKEN and "press Install Again" in check(folder).reason
     assert installed_python(folder) is None
 
 
@@ -388,10 +388,11 @@ def test_versions_compare_by_number():
     assert doctor.version_numbers("2.5") == doctor.version_numbers("2.5.0")
 
 
-def test_task_reports_a_mistake_of_its_own_in_words():
+def test_task_reports_a_mistake_of_its_own_in_words_and_the_rest_in_the_console(capsys):
     task = Task(lambda task: 1 / 0).wait()
     assert task.state is JobState.FAILED and "ZeroDivisionError" in task.error
     assert any("Traceback" in line for line in task.log)
+    assert "system console" in task.error and "Traceback" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows kills no children")

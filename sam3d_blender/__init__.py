@@ -1,4 +1,4 @@
-"""SAM 3D for Blender: click objects in a photo, get textured meshes where they stand."""
+"""SAM 3D for Blender: click objects in a photo, get coloured meshes where they stand."""
 
 
 def register() -> None:

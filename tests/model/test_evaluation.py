@@ -304,6 +304,10 @@ def test_the_command_scores_generated_photos_with_the_steps_that_it_is_told(know
     assert asked == [(9, 4, RECIPE.categories, True)] and oracle.config.ss_inference_steps == 25
     printed = capsys.readouterr().out
     assert "1 objects, 0 not reconstructed" in printed and "voxel IoU 64³, solid" in printed
+    monkeypatch.setattr(sys, "argv", "evaluation generated --unseen".split())
+    command.main()
+    [kinds] = [kinds for _, _, kinds, _ in asked[1:]]
+    assert len(kinds) > 10 and not set(kinds) & set(RECIPE.categories)
 
 
 def test_the_summary_sorts_by_visibility_and_kind_and_leaves_symmetric_objects_out_of_one_figure(known):

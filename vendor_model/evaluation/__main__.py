@@ -62,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
     new.add_argument(
         "--occluded", action="store_true", help="only objects of which a quarter or more is hidden"
     )
+    new.add_argument("--unseen", action="store_true", help="objects of kinds that mini was not trained on")
     rendered = kinds.add_parser("scenes", parents=[known], help="rendered scenes with their truth")
     rendered.add_argument("folders", type=Path, nargs="+")
     seen = kinds.add_parser("photos", parents=[models], help="photos with masks, drawn without a truth")

@@ -10,7 +10,7 @@ import numpy as np
 
 from vendor_model.errors import UserError
 
-SUBJECT = ("kind", "folders", "samples", "seed", "occluded")
+SUBJECT = ("kind", "folders", "samples", "seed", "occluded", "unseen")
 """What decides which objects were evaluated; the rest of an identity is how."""
 
 

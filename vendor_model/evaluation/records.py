@@ -16,6 +16,7 @@ from vendor_model.evaluation import generated, meshes, scenes
 from vendor_model.evaluation.record_file import RecordFile
 from vendor_model.evaluation.subjects import KnownPhoto, evaluate
 from vendor_model.pipeline import Pipeline
+from vendor_model.training.objects import CATEGORIES
 from vendor_model.training.recipe import MINI
 
 _pipeline: Pipeline
@@ -41,7 +42,7 @@ def records(arguments: argparse.Namespace) -> list[dict]:
 
 def identity(arguments: argparse.Namespace) -> dict[str, object]:
     """Of a command line, what its figures depend on."""
-    names = ("kind", "folders", "samples", "seed", "occluded", "model", "steps", "true_points")
+    names = ("kind", "folders", "samples", "seed", "occluded", "unseen", "model", "steps", "true_points")
     told = {name: getattr(arguments, name, None) for name in names}
     told["folders"] = [str(folder.resolve()) for folder in told["folders"] or ()]
     return told | {"model": str(arguments.model.resolve())}
@@ -83,4 +84,6 @@ def model(arguments: argparse.Namespace) -> Pipeline:
 def known_photos(arguments: argparse.Namespace) -> Iterator[KnownPhoto]:
     if arguments.kind == "scenes":
         return scenes.known_photos(arguments.folders)
-    return generated.known_photos(arguments.samples, arguments.seed, MINI.categories, arguments.occluded)
+    unseen = tuple(kind for kind in CATEGORIES if kind not in MINI.categories)
+    kinds = unseen if arguments.unseen else MINI.categories
+    return generated.known_photos(arguments.samples, arguments.seed, kinds, arguments.occluded)

@@ -11,6 +11,7 @@ from .. import actions, installation, library
 from ..core.state import progress_text
 from ..scene.camera import camera_of
 from ..worker import environment
+from ..worker.jobs import JobState
 
 CATEGORY = "SAM 3D"
 
@@ -84,8 +85,8 @@ def draw_installation(layout, width: int = 36) -> None:
         layout.operator("sam3d.cancel_installation", icon="X")
         return
     draw_sentence(layout, installation.state(), width)
-    if task:
-        draw_sentence(layout, task.error or task.message, width)
+    if task and task.state is not JobState.DONE:
+        draw_sentence(layout, task.message, width)
     is_there = environment.check().condition != environment.Condition.MISSING
     layout.operator(
         "sam3d.install_environment", text="Install Again" if is_there else "Install", icon="IMPORT"

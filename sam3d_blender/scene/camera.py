@@ -16,6 +16,9 @@ SET = 8.0
 CLIP = 4.0
 """Times the farthest object, to where the camera sees at least: depth may come in millimetres."""
 
+DISPLAY = 0.15
+"""Of the way to the farthest object: how large a new camera is drawn."""
+
 
 def camera_of(scene: bpy.types.Scene, photo: bpy.types.Image) -> bpy.types.Object | None:
     """The photo's camera in the scene, if there is one."""
@@ -42,6 +45,7 @@ def match_camera(
     is_new = camera is None
     if is_new:
         camera = _new_camera(collection, photo, _free_place(scene, farthest))
+        camera.data.display_size = DISPLAY * farthest
     data, untouched = camera.data, is_new or not touched.is_touched(camera)
     if untouched or tuple(camera.sam3d.written_lens) == (data.lens, data.shift_x, data.shift_y):
         lens = camera_lens(intrinsics, *photo.size)

@@ -109,7 +109,8 @@ def test_the_camera_sees_as_far_as_the_depth(photo, tmp_path):
     np.save(tmp_path / "millimetres.npy", np.full((HEIGHT, WIDTH), 2500, np.uint16))
     bpy.ops.sam3d.set_depth(filepath=str(tmp_path / "millimetres.npy"))
     assert distance() == pytest.approx(2500, rel=1e-4)
-    assert bpy.context.scene.camera.data.clip_end > 5000
+    data = bpy.context.scene.camera.data
+    assert data.clip_end > 5000 and 100 < data.display_size < 2000
 
 
 def test_what_a_depth_file_holds_now_counts_also_while_blender_shows_it(sam3d, photo, tmp_path):

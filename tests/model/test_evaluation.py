@@ -385,7 +385,8 @@ class Ended(BaseException):
 
 
 def test_an_evaluation_that_was_ended_goes_on_and_is_compared(tmp_path, known, monkeypatch, capsys):
-    written, begun = tmp_path / "new" / "records.jsonl", []
+    written, begun, model = tmp_path / "new" / "records.jsonl", [], tmp_path / "model"
+    model.mkdir()
 
     def photos(*options):
         for number in range(3):
@@ -405,7 +406,8 @@ def test_an_evaluation_that_was_ended_goes_on_and_is_compared(tmp_path, known, m
     def run(most: int, *words: str) -> None:
         begun.clear()
         oracle.most = most
-        monkeypatch.setattr(sys, "argv", ["evaluation", "generated", "--records", str(written), *words])
+        words = ["evaluation", "generated", "--model", str(model), "--records", str(written), *words]
+        monkeypatch.setattr(sys, "argv", words)
         command.main()
 
     with pytest.raises(Ended):
@@ -418,6 +420,9 @@ def test_an_evaluation_that_was_ended_goes_on_and_is_compared(tmp_path, known, m
     assert not begun and "kind 2" in capsys.readouterr().out
     with pytest.raises(SystemExit, match=r"holds figures of another evaluation \(seed 7\)"):
         run(9, "--seed", "8")
+    (model / "pipeline.yaml").write_text("other: weights")
+    with pytest.raises(SystemExit, match=r"holds figures of another evaluation \(weights "):
+        run(9)
     first, written = written, tmp_path / "other.jsonl"
     oracle.fails = True
     run(9)

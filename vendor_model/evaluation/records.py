@@ -4,11 +4,13 @@ Apart from `__main__`, whose functions other processes cannot find.
 """
 
 import argparse
+import hashlib
 import multiprocessing
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import torch
 
@@ -45,7 +47,16 @@ def identity(arguments: argparse.Namespace) -> dict[str, object]:
     names = ("kind", "folders", "samples", "seed", "occluded", "unseen", "model", "steps", "true_points")
     told = {name: getattr(arguments, name, None) for name in names}
     told["folders"] = [str(folder.resolve()) for folder in told["folders"] or ()]
-    return told | {"model": str(arguments.model.resolve())}
+    return told | {"model": str(arguments.model.resolve()), "weights": _digest(arguments.model)}
+
+
+def _digest(folder: Path) -> str:
+    """What a model's configuration and weights are known by, as they may change where they are."""
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted([*folder.glob("*.yaml"), *folder.glob("*.safetensors")]):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
 
 
 def evaluated(

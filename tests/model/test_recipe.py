@@ -431,3 +431,25 @@ def test_a_missing_or_damaged_shape_code_is_named(tmp_path):
             CheckpointError, match=r"shape_code\.npz cannot be read .* run the stage shape_code"
         ):
             run.shape_code()
+
+
+def test_a_stage_does_not_go_on_with_other_settings_of_the_networks(tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree("vendor_model/mini", folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    run = Run(folder, tmp_path / "runs", replace(MINI, schedules={"depth": Schedule(1, 0.1)}))
+    model = nn.Linear(1, 1)
+
+    def go_on():
+        run.train("depth", model, lambda x: (model(x).square().mean(), {}), iter(torch.ones(9, 4, 1)))
+
+    def change(name: str, old: str, new: str):
+        text = (folder / name).read_text()
+        assert old in text
+        (folder / name).write_text(text.replace(old, new))
+
+    go_on()
+    change("pipeline.yaml", "ss_inference_steps: 1", "ss_inference_steps: 4")
+    go_on()
+    change("ss_generator.yaml", "num_heads: 4", "num_heads: 2")
+    with pytest.raises(CheckpointError, match="other settings of the networks"):
+        go_on()

@@ -27,12 +27,16 @@ from vendor_model.training.trainer import (
 ROOT = Path(__file__).parents[2]
 
 
-def learn(folder, steps=4, width=1, data=None, **options) -> nn.Module:
+def learn(folder, steps=4, width=1, data=None, settings="", **options) -> nn.Module:
     torch.manual_seed(0)
     model = nn.Linear(width, 1)
     schedule = Schedule(steps, 0.1, warmup=1, report_every=1, save_every=1, **options)
     batches = iter(data if data is not None else [torch.ones(4, width)] * 200)
-    train(model, lambda x: ((model(x) - 3).square().mean(), {}), batches, schedule, folder)
+
+    def loss(x):
+        return (model(x) - 3).square().mean(), {}
+
+    train(model, loss, batches, schedule, folder, settings=settings)
     return model
 
 
@@ -60,6 +64,11 @@ def test_a_checkpoint_of_another_configuration_or_a_damaged_one_is_named(tmp_pat
     learn(tmp_path / "stage")
     with pytest.raises(CheckpointError, match=r"last.pt does not fit its configuration \(1 tensors differ"):
         learn(tmp_path / "stage", width=2)
+    learn(tmp_path / "heads", 2, settings="num_heads: 4")
+    with pytest.raises(CheckpointError, match=r"last\.pt was trained with other settings"):
+        learn(tmp_path / "heads", settings="num_heads: 2")
+    learn(tmp_path / "heads", settings="num_heads: 4")
+    assert saved_step(tmp_path / "heads") == 4
     path = tmp_path / "stage" / "last.pt"
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(CheckpointError, match=r"last\.pt is no complete checkpoint"):
@@ -140,7 +149,7 @@ def test_a_gpu_is_told_of_all_steps_at_once_only_after_updates_that_were_made(tm
 
     values = [math.nan, 1.0, math.nan, 1.0, 1.0, 1.0, 1.0]
     batches = ({"x": torch.full((2, 1), value)} for value in values)
-    trainer._train(model, loss, batches, Schedule(7, 0.1), tmp_path, torch.Generator())
+    trainer._train(model, loss, batches, Schedule(7, 0.1), tmp_path, torch.Generator(), "")
     assert told == [(5, 1), (5, 0)]  # five steps, three of them updates; the gradients, then the update
 
 

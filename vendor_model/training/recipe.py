@@ -1,5 +1,6 @@
 """What is trained on what, how long and how fast; and where a training reads and writes."""
 
+import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from vendor_model import checkpoints
-from vendor_model.config import PipelineConfig, read_pipeline
+from vendor_model.config import PipelineConfig, read_pipeline, read_yaml
 from vendor_model.errors import CheckpointError, UserError
 from vendor_model.training import distributed
 from vendor_model.training.attention import fast_attention
@@ -199,6 +200,12 @@ class Run:
     def config(self) -> PipelineConfig:
         return read_pipeline(self.model)
 
+    @property
+    def settings(self) -> str:
+        """What the networks' yaml files say; pipeline.yaml, which is about sampling, may change meanwhile."""
+        files = sorted(path for path in self.model.glob("*.yaml") if path.name != "pipeline.yaml")
+        return json.dumps([read_yaml(path) for path in files])
+
     def module(self, name: str) -> nn.Module:
         """A new network, its weights by the run's seed."""
         with torch.random.fork_rng(devices=()):
@@ -271,4 +278,5 @@ class Run:
         """Train by the stage's schedule; alike: see `trainer.train`."""
         torch.manual_seed(self.own_seed(self.seed))
         with fast_attention(self.device):
-            train(model, loss, batches, self.recipe.schedules[stage], self.runs / stage, alike)
+            schedule, folder = self.recipe.schedules[stage], self.runs / stage
+            train(model, loss, batches, schedule, folder, alike, self.settings)

@@ -76,19 +76,21 @@ def train(
     schedule: Schedule,
     folder: Path,
     alike: torch.Generator | None = None,
+    settings: str = "",
 ) -> None:
     """Train to `schedule.steps`, going on from `folder/last.pt`; leaves the average in `folder/average.pt`.
 
     Batches come to the model's device. A step whose loss or gradient is not finite is skipped and named in
     the log. alike: the loss's generator, where all of its steps do the same with dicts of equal shapes, and
-    none waits for the device: then one GPU alone runs them as CUDA graphs. Raises UserError after a hundred
-    steps in a row that failed, CheckpointError when `last.pt` is damaged or of another configuration.
+    none waits for the device: then one GPU alone runs them as CUDA graphs. settings: what the model is known
+    by beside its shapes. Raises UserError after a hundred steps in a row that failed, CheckpointError when
+    `last.pt` is damaged or of another configuration.
     """
     device = next(model.parameters()).device
     graphs = alike is not None and device.type == "cuda" and distributed.processes() == 1
     # What is captured must have run on the same stream before, which cannot be the default one.
     with torch.cuda.stream(torch.cuda.Stream()) if graphs else nullcontext():
-        _train(model, loss, batches, schedule, folder, alike if graphs else None)
+        _train(model, loss, batches, schedule, folder, alike if graphs else None, settings)
 
 
 def _train(
@@ -98,13 +100,14 @@ def _train(
     schedule: Schedule,
     folder: Path,
     alike: torch.Generator | None,
+    settings: str,
 ) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     device = next(model.parameters()).device
     optimizers = make_optimizers(model, schedule)
     weights = model.state_dict()
     average = {key: value.clone() for key, value in weights.items()}
-    step, bad = _resume(folder / "last.pt", model, average, optimizers), 0
+    step, bad = _resume(folder / "last.pt", model, average, optimizers, settings), 0
     _forget_reports(folder / "log.jsonl", step)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     distributed.share_weights(model)
@@ -142,8 +145,8 @@ def _train(
         if (last or step % schedule.save_every == 0) and distributed.rank() == 0:
             states = [optimizer.state_dict() for optimizer in optimizers]
             _save(folder / "average.pt", average)  # first: with the last of last.pt the stage is over
-            _save(folder / "last.pt", {"model": weights, "average": average,
-                                       "optimizers": states, "step": step})  # fmt: skip
+            _save(folder / "last.pt", {"model": weights, "average": average, "optimizers": states,
+                                       "settings": settings, "step": step})  # fmt: skip
     distributed.wait()  # until the first process has saved
 
 
@@ -255,10 +258,15 @@ def _update_average(average: dict[str, Tensor], weights: dict[str, Tensor], deca
         average[key].copy_(weights[key])
 
 
-def _resume(path: Path, model: nn.Module, average: dict[str, Tensor], optimizers: list) -> int:
+def _resume(path: Path, model: nn.Module, average: dict[str, Tensor], optimizers: list, settings: str) -> int:
     if not path.exists():
         return 0
     state = read_state(path)
+    if state.get("settings", settings) != settings:
+        raise CheckpointError(
+            f"{path} was trained with other settings of the networks: put those of its yaml files back, "
+            "or delete it, and the stage begins anew."
+        )
     check_fit({key: tuple(value.shape) for key, value in state["model"].items()}, model, path)
     model.load_state_dict(state["model"])
     try:

@@ -32,6 +32,7 @@ from vendor_model.surface.glb import SceneMesh, encode_glb
 from vendor_model.training.meshes import object_surface
 from vendor_model.training.objects import make_object
 from vendor_model.training.recipe import MINI as RECIPE
+from vendor_model.training.scenes import make_scene
 from vendor_model.types import PointMap, Pose, Reconstruction, Surface
 
 
@@ -291,6 +292,14 @@ def test_a_quarter_of_the_generated_objects_is_occluded_within_the_photo_and_the
     assert 12 - 3 <= 16 - sum(occluded) <= 12
 
 
+def test_what_only_the_edge_of_the_photo_cuts_off_is_not_hidden(monkeypatch):
+    cut = make_scene(np.random.default_rng(16), (64, 64), "isolated")
+    assert cut.unoccluded_fraction == [1] and cut.visible_fraction < 0.8
+    monkeypatch.setattr(generated, "make_scene", lambda *_, **__: cut)
+    [photo] = generated.known_photos(1, 0, RECIPE.categories)
+    assert [subject.visible for subject in photo.subjects] == [1]
+
+
 def test_the_command_scores_generated_photos_with_the_steps_that_it_is_told(known, monkeypatch, capsys):
     oracle = Oracle(known)
     oracle.config = replace(read_pipeline(MINI), layout_refinement=False)
@@ -432,7 +441,7 @@ def test_an_evaluation_that_was_ended_goes_on_and_is_compared(tmp_path, known, m
     lines = capsys.readouterr().out.splitlines()
     [line] = [line for line in lines if line.startswith("voxel IoU 64³, solid, after ICP")]
     assert lines[0] == "3 objects" and line.split()[-5:] == ["1.0000", "0.0000", "-1.0000", "±", "0.0000"]
-    first.write_text("[1]\n")
+    first.write_text('{"kind": "generated"}\n{"photo": 1}\n')
     with pytest.raises(SystemExit, match="holds no figures of an evaluation"):
         command.main()
 
@@ -447,6 +456,7 @@ def test_standard_errors_are_those_of_the_mean(known):
     second = record | {"shape": record["shape"] | {"chamfer": record["shape"]["chamfer"] + 1}}
     errors = summary([record, second])["standard_errors"]
     assert errors["shape"]["chamfer"] == pytest.approx(0.5 / 2**0.5) and errors["shape"]["emd"] == 0
+    assert "rotation_error" in record["layout"] and "rotation_error" not in errors["layout"]  # a median
 
 
 def test_two_processes_find_what_one_finds(tmp_path, known, monkeypatch, capsys):

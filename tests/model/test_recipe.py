@@ -15,6 +15,7 @@ from torch import nn
 
 pytest.importorskip("numba")
 
+from vendor_model.__main__ import MINI as EMBEDDED
 from vendor_model.errors import CheckpointError, UserError
 from vendor_model.training import __main__ as command
 from vendor_model.training import geometry_stages, shape_stages, shortcut_stage
@@ -423,7 +424,7 @@ def test_muon_turns_the_matrices_and_picture_kernels_of_blocks_and_nothing_else(
 
 
 def test_a_missing_or_damaged_shape_code_is_named(tmp_path):
-    run = Run(Path("vendor_model/mini"), tmp_path, MINI)
+    run = Run(EMBEDDED, tmp_path, MINI)
     for content in (None, b"", b"no archive"):
         if content is not None:
             (tmp_path / "shape_code.npz").write_bytes(content)
@@ -435,7 +436,7 @@ def test_a_missing_or_damaged_shape_code_is_named(tmp_path):
 
 def test_a_stage_does_not_go_on_with_other_settings_of_the_networks(tmp_path):
     folder = tmp_path / "model"
-    shutil.copytree("vendor_model/mini", folder, ignore=shutil.ignore_patterns("*.safetensors"))
+    shutil.copytree(EMBEDDED, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     run = Run(folder, tmp_path / "runs", replace(MINI, schedules={"depth": Schedule(1, 0.1)}))
     model = nn.Linear(1, 1)
 

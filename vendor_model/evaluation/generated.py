@@ -18,7 +18,7 @@ OCCLUDED = 0.75
 """An object counts as occluded when less than this share of it is visible: of its pixels within the photo."""
 
 LEAST_OCCLUDED = 0.25
-"""Share of the objects that are."""
+"""Share of the objects that are occluded at least."""
 
 
 def known_photos(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from vendor_model.errors import UserError
+from vendor_model.moving import move
 
 SUBJECT = ("kind", "folders", "samples", "seed", "occluded", "unseen")
 """What decides which objects were evaluated; the rest of an identity is how."""
@@ -31,7 +32,9 @@ class RecordFile:
         lines = [identity, *({"photo": number, "objects": found} for number, found in self._found.items())]
         path.parent.mkdir(parents=True, exist_ok=True)
         # Anew, since the last line may have been cut off.
-        path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        partial = path.with_name(path.name + ".partial")
+        partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        move(partial, path)
 
     def __contains__(self, photo: int) -> bool:
         return photo in self._found
@@ -51,7 +54,9 @@ class RecordFile:
 def read(path: Path) -> tuple[dict[str, object], dict[int, list[dict]]]:
     """What was evaluated, and the records by photo. Raises UserError."""
     identity, *photos = _lines(path) or [None]
-    if not isinstance(identity, dict) or not all(isinstance(p, dict) and "photo" in p for p in photos):
+    if not isinstance(identity, dict) or not all(
+        isinstance(p, dict) and {"photo", "objects"} <= {*p} for p in photos
+    ):
         raise UserError(f"{path} holds no figures of an evaluation: name another file.")
     return identity, {line["photo"]: line["objects"] for line in photos}
 

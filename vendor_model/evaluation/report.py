@@ -35,6 +35,7 @@ LABELS = {
 """Every figure, in the order of the table. All are means but for the rotation error."""
 
 ASYMMETRIC = "icp_rotation_asymmetric"
+MEDIAN = "rotation_error"
 
 SHORT = ("f1_005", "voxel_iou", "box_iou", "icp_rotation")
 
@@ -59,7 +60,7 @@ def summary(records: Sequence[dict]) -> dict:
         "asymmetric": sum(not record["symmetric"] for record in records),
         **_means(records),
         "standard_errors": {
-            kind: {name: _standard_error(values) for name, values in found.items()}
+            kind: {name: _standard_error(values) for name, values in found.items() if name != MEDIAN}
             for kind, found in _values(records).items()
         },
         "visible": {band: _short(group) for band, group in sorted(bands.items())},
@@ -87,7 +88,7 @@ def _means(records: Sequence[dict]) -> dict[str, dict[str, float]]:
 
 
 def _mean(name: str, values: np.ndarray) -> float:
-    return float(np.median(values) if name == "rotation_error" else values.mean())
+    return float(np.median(values) if name == MEDIAN else values.mean())
 
 
 def _standard_error(values: np.ndarray) -> float:
@@ -111,8 +112,9 @@ def table(figures: dict) -> str:
         sets = [kind for kind in SETS if kind.startswith(family) and kind in figures]
         lines += ["", f"{family:36}" + "".join(f"{SETS[kind]:>20}" for kind in sets)]
         for name in (name for name in LABELS if name in figures[sets[0]]):
-            values = "".join(f"{figures[kind][name]:11.4f} ± {errors[kind][name]:.4f}" for kind in sets)
-            lines.append(f"{LABELS[name]:36}{values}")
+            spread = {kind: f"± {errors[kind][name]:.4f}" if name in errors[kind] else "" for kind in sets}
+            values = "".join(f"{figures[kind][name]:11.4f} {spread[kind]:8}" for kind in sets)
+            lines.append(f"{LABELS[name]:36}{values}".rstrip())
     for groups in ("visible", "kinds", "categories"):
         header = "".join(f"{LABELS[name].split(',')[0].removesuffix(' 64³'):>18}" for name in SHORT)
         lines += ["", f"{groups:24}{'objects':>9}{header}"]
@@ -124,13 +126,13 @@ def table(figures: dict) -> str:
 
 def comparison(first: Sequence[dict], second: Sequence[dict]) -> str:
     """Two evaluations of the same objects, in one order, as text: both means, and the mean of the differences
-    with its standard error. Raises UserError without an object."""
+    with its standard error; the median is left out. Raises UserError without an object."""
     if not first:
         raise UserError("There is no object that both have measured: let them run longer.")
     lines = [f"{len(first)} objects", "", f"{'':52}{'first':>10}{'second':>10}{'difference':>12}"]
     for kind, found in _values(first).items():
         others = _values(second).get(kind, {})
-        for name in (name for name in LABELS if name in found and name in others):
+        for name in (name for name in LABELS if name in found and name in others and name != MEDIAN):
             here, there = found[name], others[name]
             change = there - here
             lines.append(
